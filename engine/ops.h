@@ -1,0 +1,63 @@
+// The vocabulary a model is written in: one declaration per op. Each op is one function in
+// engine/ops/ that checks shapes, records the forward step and registers its backward.
+#pragma once
+
+#include <optional>
+
+#include "engine/loss_expression.h"
+#include "engine/tape.h"
+#include "kernels/conv.h"
+#include "kernels/norm.h"
+#include "kernels/spatial.h"
+
+namespace fjord {
+
+struct Conv2dOptions {
+  int channels = 0;  // of the output
+  int kernel = 3, stride = 1;
+  std::optional<int> padding;  // default: kernel / 2
+  int dilation = 1, groups = 1;
+  bool bias = false;
+  Init init = Init::torch_default;
+};
+
+/// n x h x w x c -> n x h' x w' x channels. Parameters: weight, bias.
+Tensor conv2d(Net net, Tensor x, Conv2dOptions options);
+
+/// Normalises over n, h, w. Parameters: weight, bias, running_mean, running_var,
+/// num_batches_tracked. The result is deferred; so are residual and activation given here.
+struct BatchNormOptions {
+  BatchNorm norm;
+  Act act = Act::none;
+  Tensor residual;
+};
+Tensor batch_norm(Net net, Tensor x, BatchNormOptions options = {});
+
+/// The fused word: act(batch_norm(conv2d(x)) + residual). `conv_name` and `norm_name` are the
+/// scopes of the two inside net. Its meaning is the plain composition, and a test holds them
+/// together.
+struct ConvBnAct {
+  Conv2dOptions conv;
+  const char* conv_name = "0";
+  const char* norm_name = "1";
+  Act act = Act::relu;
+  Tensor residual;
+  BatchNorm norm;
+};
+Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options);
+
+Tensor relu(Net net, Tensor x);
+Tensor add(Net net, Tensor a, Tensor b);
+Tensor max_pool(Net net, Tensor x, Pool2d pool);
+
+/// low upsampled (nearest) to skip's size, then skip's channels. Deferred.
+Tensor upsample_concat(Net net, Tensor low, Tensor skip);
+/// low upsampled (nearest) to h x w. Deferred.
+Tensor upsample(Net net, Tensor low, std::int64_t h, std::int64_t w);
+
+/// The weighted sum of losses of an expression: a resident scalar (1 x 1 x 1 x 1). `label` is
+/// n x h x w x 1 u8 (class, or 0/1 for one class), or n x h x w x c of the tape's dtype for soft
+/// and multi-label targets.
+Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression);
+
+}  // namespace fjord

@@ -1,0 +1,81 @@
+// A model's state: flat buffers of weights, gradients and running statistics under SMP's names.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/view.h"
+
+namespace fjord {
+
+/// How a fresh parameter is drawn; fans are those of the K x R x S x C filter.
+enum class Init : std::uint8_t {
+  zeros,
+  ones,
+  kaiming_normal_fan_out,  // N(0, 2 / fan_out): ResNet encoders
+  kaiming_uniform_fan_in,  // U(+-sqrt(6 / fan_in)): SMP decoders
+  xavier_uniform,          // U(+-sqrt(6 / (fan_in + fan_out))): SMP heads
+  torch_default,           // U(+-1 / sqrt(fan_in)): a first convolution of other than 3 channels
+};
+
+/// `weight`s are trained; `statistic`s are BN's running mean and variance (f32); `counter`s are
+/// num_batches_tracked (i64, one value).
+enum class Role : std::uint8_t { weight, statistic, counter };
+
+struct Parameter {
+  std::string name;     // SMP's state_dict key
+  Shape shape;          // filters K x R x S x C, vectors 1 x 1 x 1 x C
+  bool filter = false;  // four dimensions in files (K, C, R, S); vectors have one, counters none
+  Role role = Role::weight;
+  Init init = Init::zeros;
+  bool trained = false;     // some recorded backward pass writes its gradient
+  std::int64_t offset = 0;  // elements from the start of its role's flat buffer
+  Buffer value, gradient;   // views into the flat buffers, bound by allocate()
+
+  std::int64_t count() const { return shape.count(); }
+  /// The shape in files: PyTorch's order.
+  std::vector<std::int64_t> file_shape() const;
+};
+
+/// Created while a model is recorded for the first time, shared by every later recording.
+class Parameters {
+ public:
+  explicit Parameters(DType dtype = DType::f32) : dtype(dtype) {}
+  Parameters(const Parameters&) = delete;
+
+  /// The parameter of that name, created on first use. A second use must agree on the shape.
+  Parameter& get(const std::string& name, Shape shape, bool filter, Role role, Init init);
+  Parameter* find(std::string_view name);
+
+  /// Lays the flat buffers out in the order of creation reversed (roughly that of the backward
+  /// pass) and draws every value. Called once, after the first recording.
+  void allocate(std::uint64_t seed);
+  bool allocated() const { return !storage_.empty(); }
+
+  /// In the order of creation, which is that of SMP's state_dict.
+  std::deque<Parameter>& all() { return list_; }
+  const std::deque<Parameter>& all() const { return list_; }
+  std::int64_t weight_count() const { return weight_count_; }
+  std::size_t bytes() const;
+
+  /// Writes a parameter's values in PyTorch's order and layout (K, C, R, S) as f32; reads likewise.
+  std::vector<float> to_file_order(const Parameter& parameter) const;
+  void from_file_order(Parameter& parameter, const std::vector<float>& values);
+
+  const DType dtype;          // of weights, gradients and statistics: f32, or f64 in the tests
+  Buffer weights, gradients;  // flat, weight_count() values each
+  Buffer statistics;          // flat
+  Buffer counters;            // flat, i64
+
+ private:
+  std::deque<Parameter> list_;
+  std::map<std::string, Parameter*, std::less<>> by_name_;
+  std::int64_t weight_count_ = 0;
+  std::vector<std::vector<std::byte>> storage_;
+};
+
+}  // namespace fjord

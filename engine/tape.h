@@ -1,0 +1,122 @@
+// The tape: a model function runs once on shapes and leaves steps; backward() leaves more of them.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "engine/parameters.h"
+#include "engine/tensor.h"
+#include "kernels/kernel.h"
+
+namespace fjord {
+
+/// One kernel call, replayed by the plan. `reads` and `writes` give the tensors' lifetimes.
+struct Step {
+  const char* op = "";
+  std::string path;
+  std::vector<Slot*> reads, writes;
+  std::function<void(Stream&)> run;
+};
+
+/// Training: batch statistics, gradients. Evaluation: running statistics, no gradients.
+enum class Mode : std::uint8_t { train, eval };
+
+struct TapeOptions {
+  Backend backend = Backend::cpu;
+  DType dtype = DType::f32;  // of activations
+  Mode mode = Mode::train;
+};
+
+struct Tape {
+  Tape(Parameters& parameters, TapeOptions options) : parameters(parameters), options(options) {}
+  Tape(const Tape&) = delete;
+
+  Parameters& parameters;
+  const TapeOptions options;
+  std::deque<Slot> slots;
+  std::vector<Step> steps;
+  std::vector<std::function<void()>> recipes;  // run in reverse by backward()
+  std::size_t forward_steps = 0;               // set by backward()
+  bool in_backward = false;
+  std::vector<std::string> materialized;  // "path: what": printed with the plan
+  std::map<std::string, Tensor> parameter_tensors;
+};
+
+/// Where a model is being recorded: a tape and a scope. The scope's path is the prefix of the
+/// state_dict keys of the parameters created in it.
+struct Net {
+  Tape* tape = nullptr;
+  std::string path;
+  bool frozen = false;  // below here: evaluation mode, parameters without gradient
+
+  Net operator/(const std::string& name) const { return {tape, path + name + ".", frozen}; }
+  Net operator/(int i) const { return *this / std::to_string(i); }
+  Net freeze() const { return {tape, path, true}; }
+
+  bool training() const { return tape->options.mode == Mode::train && !frozen; }
+
+  /// A tensor that lives as long as steps touch it.
+  Tensor tensor(Shape shape, std::string_view name = "", Kind kind = Kind::activation) const;
+  Tensor tensor(Shape shape, DType dtype, std::string_view name, Kind kind) const;
+  /// A tensor that lives for the whole plan: inputs, results.
+  Tensor resident(Shape shape, DType dtype, std::string_view name) const;
+
+  /// A trained parameter: its key is path + name. Filters are K x R x S x C.
+  Tensor filter(std::string_view name, Shape shape, Init init) const;
+  Tensor vector(std::string_view name, std::int64_t count, Init init) const;
+  /// BN's running statistics and batch counter.
+  Tensor statistic(std::string_view name, std::int64_t count, Init init) const;
+  Tensor counter(std::string_view name) const;
+
+  /// Appends a kernel call. An In, Out or InOut argument is given as a Tensor or as grad_sink();
+  /// the slot must be filled for the tape's backend, or recording throws.
+  template <class... Args>
+  void record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... args) const;
+  /// Appends a step made by hand, for kernels that are prepared ahead (convolutions).
+  void record_step(Step step) const;
+
+  /// Where x's gradient goes: the first writer stores, later ones add. Absent without needs_grad.
+  Out grad_sink(Tensor x) const;
+  /// x's gradient, to be read by the recipe of the op that made x; absent when nobody wrote one.
+  Tensor grad(Tensor x) const { return Tensor{x.slot->grad}; }
+  /// Registers what records y's backward steps; skipped when y received no gradient.
+  void on_backward(Tensor y, std::function<void()> recipe) const;
+  /// Records the backward steps of everything recorded so far.
+  void backward() const;
+
+  /// x with memory of its own. Records a deferred tensor's pass once while going forward, and once
+  /// more while going backward: recomputing is cheaper than keeping.
+  Tensor materialize(Tensor x) const;
+};
+
+inline In in(Tensor t) { return In{t.slot}; }
+inline Out out(Tensor t) { return Out{t.slot}; }
+inline InOut inout(Tensor t) { return InOut{t.slot}; }
+
+template <class... Args>
+void Net::record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... args) const {
+  kernel.require(tape->options.backend);
+  Step step{kernel.name, path, {}, {}, nullptr};
+  auto note = [&step](const auto& arg) {
+    using Arg = std::decay_t<decltype(arg)>;
+    auto slot_of = [](const Buffer* buffer) {
+      return static_cast<Slot*>(const_cast<Buffer*>(buffer));
+    };
+    if constexpr (std::is_same_v<Arg, In> || std::is_same_v<Arg, InOut>)
+      if (arg) step.reads.push_back(slot_of(arg.buffer));
+    if constexpr (std::is_same_v<Arg, Out> || std::is_same_v<Arg, InOut>)
+      if (arg) step.writes.push_back(slot_of(arg.buffer));
+  };
+  (note(args), ...);
+  // Copies of the arguments outlive the recording; the kernel itself is a global slot.
+  step.run = [&kernel, ... kept = std::decay_t<Args>(args)](Stream& stream) {
+    kernel(kept..., stream);
+  };
+  record_step(std::move(step));
+}
+
+}  // namespace fjord

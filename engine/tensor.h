@@ -1,0 +1,54 @@
+// Tensors as the tape sees them: a shape, a lifetime, perhaps a gradient, perhaps deferred.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/norm.h"
+#include "kernels/view.h"
+
+namespace fjord {
+
+/// Why memory is held; the plan reports its peak by kind.
+enum class Kind : std::uint8_t { activation, gradient, scratch, resident, parameter };
+
+struct Deferred;
+
+/// A tensor's record on the tape. The plan gives it an offset for the steps [first, last] in which
+/// it is touched; parameters live outside of the arena.
+struct Slot : Buffer {
+  Kind kind = Kind::activation;
+  bool needs_grad = false;
+  int first = -1, last = -1;
+  std::size_t offset = 0;
+  Slot* grad = nullptr;
+  std::shared_ptr<Deferred> deferred;
+};
+
+/// A handle, cheap to copy; the tape owns what it points to. Absent (false) by default.
+struct Tensor {
+  Slot* slot = nullptr;
+
+  explicit operator bool() const { return slot != nullptr; }
+  Shape shape() const { return slot->shape; }
+  std::int64_t n() const { return slot->shape.n; }
+  std::int64_t h() const { return slot->shape.h; }
+  std::int64_t w() const { return slot->shape.w; }
+  std::int64_t c() const { return slot->shape.c; }
+  DType dtype() const { return slot->dtype; }
+  bool needs_grad() const { return slot->needs_grad; }
+};
+
+/// What is still to be done to a tensor whose slot holds no memory yet. A consumer that can read
+/// through it does; for any other, Net::materialize records the pass once.
+struct Deferred {
+  enum class Form : std::uint8_t { normalized, upsample_concat } form = Form::normalized;
+  // normalized: act(raw * scale + shift + residual)
+  Tensor raw, scale, shift, residual;
+  Act act = Act::none;
+  // upsample_concat: low at the size of this tensor, then skip
+  Tensor low, skip;
+  Tensor materialized;  // set by the first pass of the direction being recorded
+};
+
+}  // namespace fjord

@@ -1,0 +1,53 @@
+// The one way to fail: every error names what and where, why, and what to do, on one line.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace fjord {
+
+/// Process exit codes, documented in docs/errors.md.
+enum class ExitCode : int {
+  ok = 0,
+  usage = 2,
+  dataset = 3,
+  model_file = 4,
+  io = 5,
+  device = 6,
+  numeric = 7,
+  bug = 70,
+  preempted = 75,
+};
+
+/// The one error type. what() is the line a user reads:
+/// "error[E-label-value] labels/a.png: found 7 at (3, 4) - the model has classes 0..5 - use
+/// --labels".
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode exit, std::string_view slug, std::string_view what, std::string_view why,
+        std::string_view remedy)
+      : std::runtime_error(fmt::format("error[E-{}] {} - {} - {}", slug, what, why, remedy)),
+        exit(exit),
+        slug(slug) {}
+
+  const ExitCode exit;
+  const std::string slug;
+};
+
+/// A rule of the library's own calls (shapes, attributes): throws Error{usage, "shape"} naming the
+/// place (a net's path or a function) and the values when it does not hold.
+template <class... Args>
+void check(bool ok, std::string_view place, fmt::format_string<Args...> rule, Args&&... args) {
+  if (ok) return;
+  throw Error(ExitCode::usage, "shape", place, fmt::format(rule, std::forward<Args>(args)...),
+              "change the model's options or the size of its input");
+}
+
+/// Bytes that came from outside (names, paths, metadata) made safe for one line of a terminal:
+/// control characters and invalid UTF-8 become \xNN.
+std::string printable(std::string_view bytes);
+
+}  // namespace fjord

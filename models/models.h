@@ -1,0 +1,35 @@
+// Every architecture and encoder, and the options that a model is made from.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/tape.h"
+
+namespace fjord {
+
+/// SMP's constructor arguments. Defaults are SMP's.
+struct ModelOptions {
+  std::string arch = "unet";
+  std::string encoder = "resnet34";
+  int in_channels = 3;
+  int classes = 1;
+  int encoder_depth = 5;                                       // 3..5
+  std::vector<int> decoder_channels = {256, 128, 64, 32, 16};  // one per level
+  bool freeze_encoder = false;
+};
+
+/// Throws Error{usage} for unknown names (with the nearest) and impossible combinations.
+void validate(const ModelOptions& options);
+
+/// image n x h x w x in_channels -> logits n x h x w x classes. The parameters' names are SMP's.
+Tensor build_model(Net net, Tensor image, const ModelOptions& options);
+
+/// Encoder features f0 (the image) to f_depth; the unused deeper stages still get parameters.
+std::vector<Tensor> build_encoder(Net net, Tensor image, const ModelOptions& options);
+
+std::vector<std::string_view> architecture_names();
+std::vector<std::string_view> encoder_names();
+
+}  // namespace fjord
