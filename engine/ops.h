@@ -4,7 +4,6 @@
 
 #include <optional>
 
-#include "engine/loss_expression.h"
 #include "engine/tape.h"
 #include "kernels/conv.h"
 #include "kernels/norm.h"
@@ -12,10 +11,12 @@
 
 namespace fjord {
 
+struct LossExpression;  // engine/loss_expression.h
+
 struct Conv2dOptions {
   int channels = 0;  // of the output
   int kernel = 3, stride = 1;
-  std::optional<int> padding;  // default: kernel / 2
+  std::optional<int> padding = {};  // default: kernel / 2
   int dilation = 1, groups = 1;
   bool bias = false;
   Init init = Init::torch_default;
@@ -27,9 +28,9 @@ Tensor conv2d(Net net, Tensor x, Conv2dOptions options);
 /// Normalises over n, h, w. Parameters: weight, bias, running_mean, running_var,
 /// num_batches_tracked. The result is deferred; so are residual and activation given here.
 struct BatchNormOptions {
-  BatchNorm norm;
+  BatchNorm norm = {};
   Act act = Act::none;
-  Tensor residual;
+  Tensor residual = {};
 };
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options = {});
 
@@ -41,8 +42,8 @@ struct ConvBnAct {
   const char* conv_name = "0";
   const char* norm_name = "1";
   Act act = Act::relu;
-  Tensor residual;
-  BatchNorm norm;
+  Tensor residual = {};
+  BatchNorm norm = {};
 };
 Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options);
 

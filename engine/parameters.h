@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/arena.h"
 #include "kernels/view.h"
 
 namespace fjord {
@@ -52,9 +53,12 @@ class Parameters {
   Parameter* find(std::string_view name);
 
   /// Lays the flat buffers out in the order of creation reversed (roughly that of the backward
-  /// pass) and draws every value. Called once, after the first recording.
-  void allocate(std::uint64_t seed);
-  bool allocated() const { return !storage_.empty(); }
+  /// pass), each parameter at a multiple of 64 bytes. Called once, after the first recording.
+  void allocate();
+  /// Draws every value by its Init: Philox keyed by seed and name, so that no other parameter
+  /// and no thread count changes it.
+  void initialize(std::uint64_t seed);
+  bool allocated() const { return weights.data != nullptr; }
 
   /// In the order of creation, which is that of SMP's state_dict.
   std::deque<Parameter>& all() { return list_; }
@@ -75,7 +79,7 @@ class Parameters {
   std::deque<Parameter> list_;
   std::map<std::string, Parameter*, std::less<>> by_name_;
   std::int64_t weight_count_ = 0;
-  std::vector<std::vector<std::byte>> storage_;
+  Arena weight_memory_, gradient_memory_, statistic_memory_, counter_memory_;
 };
 
 }  // namespace fjord

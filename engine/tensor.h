@@ -13,6 +13,7 @@ namespace fjord {
 enum class Kind : std::uint8_t { activation, gradient, scratch, resident, parameter };
 
 struct Deferred;
+struct Parameter;
 
 /// A tensor's record on the tape. The plan gives it an offset for the steps [first, last] in which
 /// it is touched; parameters live outside of the arena.
@@ -23,6 +24,7 @@ struct Slot : Buffer {
   std::size_t offset = 0;
   Slot* grad = nullptr;
   std::shared_ptr<Deferred> deferred;
+  Parameter* parameter = nullptr;  // whose value (or gradient) this is: not in the arena
 };
 
 /// A handle, cheap to copy; the tape owns what it points to. Absent (false) by default.
@@ -48,7 +50,11 @@ struct Deferred {
   Act act = Act::none;
   // upsample_concat: low at the size of this tensor, then skip
   Tensor low, skip;
-  Tensor materialized;  // set by the first pass of the direction being recorded
+  // The pass recorded going forward, and the one recorded again going backward. Recomputing is
+  // cheaper than keeping, except where several consumers or a residual would recompute much.
+  int uses = 0;
+  Tensor materialized, rematerialized;
+  bool kept() const { return uses > 1 || residual; }
 };
 
 }  // namespace fjord

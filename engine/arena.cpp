@@ -1,0 +1,27 @@
+#include "engine/arena.h"
+
+#include <sys/mman.h>
+
+#include "kernels/error.h"
+
+namespace fjord {
+
+Arena::~Arena() {
+  if (data_) munmap(data_, bytes_);
+}
+
+void Arena::reserve(std::size_t bytes) {
+  if (bytes <= bytes_) return;
+  if (data_) munmap(data_, bytes_);
+  data_ = nullptr;
+  bytes_ = 0;
+  void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (block == MAP_FAILED)
+    throw Error(ExitCode::io, "memory",
+                fmt::format("{:.0f} MiB could not be had", bytes / 1048576.0),
+                "the plan needs that much memory at once", "use a smaller --batch or --size");
+  data_ = static_cast<std::byte*>(block);
+  bytes_ = bytes;
+}
+
+}  // namespace fjord

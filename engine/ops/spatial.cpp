@@ -1,0 +1,56 @@
+// Pooling and resampling.
+#include "kernels/spatial.h"
+
+#include "engine/ops.h"
+
+namespace fjord {
+
+Tensor max_pool(Net net, Tensor x, Pool2d pool) {
+  check(pool.kernel > 0 && pool.kernel <= 15 && pool.stride > 0 && 2 * pool.padding <= pool.kernel,
+        net.path, "max_pool got window {}, stride {}, padding {}", pool.kernel, pool.stride,
+        pool.padding);
+  const Conv2d window{pool.kernel, pool.stride, pool.padding};
+  const std::int64_t h = conv_size(x.h(), window), w = conv_size(x.w(), window);
+  check(h > 0 && w > 0, net.path, "max_pool with a window of {} got {}x{} pixels", pool.kernel,
+        x.h(), x.w());
+  Tensor y = net.tensor({x.n(), h, w, x.c()}, "pool");
+  Tensor tap = net.tensor(y.shape(), DType::u8, "tap", Kind::activation);
+  y.slot->needs_grad = x.needs_grad();
+  net.record(max_pool_forward, in(net.materialize(x)), out(y), out(tap), pool);
+  net.on_backward(y, [=] {
+    if (Out dx = net.grad_sink(x))
+      net.record(max_pool_backward, in(net.grad(y)), in(tap), dx, pool);
+  });
+  return y;
+}
+
+namespace {
+
+Tensor deferred_upsample_concat(const Net& net, Tensor low, Tensor skip, Shape shape) {
+  Tensor y = net.tensor(shape, "concat");
+  y.slot->deferred = std::make_shared<Deferred>();
+  y.slot->deferred->form = Deferred::Form::upsample_concat;
+  y.slot->deferred->low = low;
+  y.slot->deferred->skip = skip;
+  y.slot->needs_grad = low.needs_grad() || (skip && skip.needs_grad());
+  net.on_backward(y, [=] {
+    net.record(upsample_concat_backward, in(net.grad(y)), net.grad_sink(low), net.grad_sink(skip));
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor upsample_concat(Net net, Tensor low, Tensor skip) {
+  check(low.n() == skip.n(), net.path, "upsample_concat expects equal batches, got {} and {}",
+        to_string(low.shape()), to_string(skip.shape()));
+  return deferred_upsample_concat(net, low, skip,
+                                  {skip.n(), skip.h(), skip.w(), low.c() + skip.c()});
+}
+
+Tensor upsample(Net net, Tensor low, std::int64_t h, std::int64_t w) {
+  check(h > 0 && w > 0, net.path, "upsample to {}x{} pixels", h, w);
+  return deferred_upsample_concat(net, low, {}, {low.n(), h, w, low.c()});
+}
+
+}  // namespace fjord

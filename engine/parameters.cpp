@@ -1,0 +1,170 @@
+#include "engine/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/error.h"
+#include "kernels/rng.h"
+
+namespace fjord {
+
+namespace {
+
+std::int64_t aligned_count(std::int64_t count) { return (count + 15) / 16 * 16; }
+
+std::uint64_t fnv1a(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
+  return hash;
+}
+
+// Half the width of a uniform draw, or the standard deviation of a normal one.
+double spread(const Parameter& p) {
+  const double window = static_cast<double>(p.shape.h * p.shape.w);
+  const double fan_in = window * p.shape.c, fan_out = window * p.shape.n;
+  switch (p.init) {
+    case Init::kaiming_normal_fan_out:
+      return std::sqrt(2 / fan_out);
+    case Init::kaiming_uniform_fan_in:
+      return std::sqrt(6 / fan_in);
+    case Init::xavier_uniform:
+      return std::sqrt(6 / (fan_in + fan_out));
+    case Init::torch_default:
+      return 1 / std::sqrt(fan_in);
+    case Init::zeros:
+    case Init::ones:
+      break;
+  }
+  return 0;
+}
+
+// Two words of the parameter's own stream for every value.
+template <class T>
+void initialize_values(Parameter& p, std::uint64_t seed) {
+  auto* values = static_cast<T*>(p.value.data);
+  if (p.init == Init::zeros || p.init == Init::ones) {
+    std::fill_n(values, p.count(), p.init == Init::ones ? T{1} : T{0});
+    return;
+  }
+  const double width = spread(p);
+  const std::uint64_t stream = fnv1a(p.name);
+  const std::uint64_t purpose = std::uint64_t{static_cast<std::uint32_t>(Draw::parameters)} << 32;
+  RandomWords words{};
+  for (std::int64_t i = 0; i < p.count(); ++i) {
+    if (i % 2 == 0) words = Philox{seed}(stream, purpose | static_cast<std::uint64_t>(i / 2));
+    const std::uint32_t a = words[i % 2 * 2], b = words[i % 2 * 2 + 1];
+    values[i] = static_cast<T>(p.init == Init::kaiming_normal_fan_out ? width * normal(a, b)
+                                                                      : uniform(a, -width, width));
+  }
+}
+
+// Calls f(index in K x C x R x S, index in K x R x S x C) for every value.
+template <class F>
+void for_each_file_index(const Parameter& p, F f) {
+  if (!p.filter) {
+    for (std::int64_t i = 0; i < p.count(); ++i) f(i, i);
+    return;
+  }
+  const Shape s = p.shape;
+  for (std::int64_t k = 0; k < s.n; ++k)
+    for (std::int64_t c = 0; c < s.c; ++c)
+      for (std::int64_t r = 0; r < s.h; ++r)
+        for (std::int64_t q = 0; q < s.w; ++q)
+          f(((k * s.c + c) * s.h + r) * s.w + q, ((k * s.h + r) * s.w + q) * s.c + c);
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Parameter::file_shape() const {
+  if (role == Role::counter) return {};
+  if (!filter) return {shape.c};
+  return {shape.n, shape.c, shape.h, shape.w};
+}
+
+Parameter& Parameters::get(const std::string& name, Shape shape, bool filter, Role role,
+                           Init init) {
+  if (Parameter* known = find(name)) {
+    check(known->shape == shape, name, "recorded as {} before and as {} now",
+          to_string(known->shape), to_string(shape));
+    return *known;
+  }
+  check(!allocated(), name, "a later recording of the model names a parameter the first did not");
+  Parameter& parameter = list_.emplace_back();
+  parameter.name = name;
+  parameter.shape = shape;
+  parameter.filter = filter;
+  parameter.role = role;
+  parameter.init = init;
+  by_name_[name] = &parameter;
+  return parameter;
+}
+
+Parameter* Parameters::find(std::string_view name) {
+  auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+void Parameters::allocate() {
+  check(!allocated(), "Parameters", "allocated twice");
+  std::int64_t weight = 0, statistic = 0, counter = 0;
+  for (auto p = list_.rbegin(); p != list_.rend(); ++p) {
+    auto& end = p->role == Role::weight ? weight : p->role == Role::statistic ? statistic : counter;
+    p->offset = end;
+    end += aligned_count(p->count());
+  }
+  weight_count_ = weight;
+  auto flat = [](Arena& memory, const char* name, std::int64_t count, DType type) {
+    memory.reserve(static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * size_of(type));
+    return Buffer{name, {1, 1, 1, count}, type, memory.data()};
+  };
+  weights = flat(weight_memory_, "weights", weight, dtype);
+  gradients = flat(gradient_memory_, "gradients", weight, dtype);
+  statistics = flat(statistic_memory_, "statistics", statistic, dtype);
+  counters = flat(counter_memory_, "counters", counter, DType::i64);
+  for (Parameter& p : list_) {
+    auto view = [&p](const Buffer& of) {
+      return Buffer{p.name, p.shape, of.dtype,
+                    static_cast<std::byte*>(of.data) + p.offset * size_of(of.dtype)};
+    };
+    const Buffer& home = p.role == Role::weight      ? weights
+                         : p.role == Role::statistic ? statistics
+                                                     : counters;
+    p.value = view(home);
+    if (p.role == Role::weight) p.gradient = view(gradients);
+  }
+}
+
+void Parameters::initialize(std::uint64_t seed) {
+  for (Parameter& p : list_) {
+    if (p.role == Role::counter)
+      *static_cast<std::int64_t*>(p.value.data) = 0;
+    else if (dtype == DType::f64)
+      initialize_values<double>(p, seed);
+    else
+      initialize_values<float>(p, seed);
+  }
+}
+
+std::size_t Parameters::bytes() const { return weights.bytes() + statistics.bytes(); }
+
+std::vector<float> Parameters::to_file_order(const Parameter& p) const {
+  std::vector<float> file(static_cast<std::size_t>(p.count()));
+  for_each_file_index(p, [&](std::int64_t to, std::int64_t from) {
+    file[to] = dtype == DType::f64 ? static_cast<float>(static_cast<double*>(p.value.data)[from])
+                                   : static_cast<float*>(p.value.data)[from];
+  });
+  return file;
+}
+
+void Parameters::from_file_order(Parameter& p, const std::vector<float>& values) {
+  check(static_cast<std::int64_t>(values.size()) == p.count(), p.name, "{} values given for {}",
+        values.size(), to_string(p.shape));
+  for_each_file_index(p, [&](std::int64_t from, std::int64_t to) {
+    if (dtype == DType::f64)
+      static_cast<double*>(p.value.data)[to] = values[from];
+    else
+      static_cast<float*>(p.value.data)[to] = values[from];
+  });
+}
+
+}  // namespace fjord

@@ -1,0 +1,189 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+std::size_t planned_bytes(const Slot& slot) {
+  return (slot.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+bool alive(const Slot& slot, int step) { return slot.first <= step && step <= slot.last; }
+
+const char* to_string(Kind kind) {
+  switch (kind) {
+    case Kind::activation:
+      return "activations";
+    case Kind::gradient:
+      return "gradients";
+    case Kind::scratch:
+      return "scratch";
+    case Kind::resident:
+      return "inputs and results";
+    case Kind::parameter:
+      return "parameters";
+  }
+  return "";
+}
+
+template <class T>
+std::int64_t count_nonfinite(const Buffer& buffer) {
+  const T* values = static_cast<const T*>(buffer.data);
+  return std::count_if(values, values + buffer.shape.count(),
+                       [](T value) { return !std::isfinite(value); });
+}
+
+std::int64_t count_nonfinite(const Buffer& buffer) {
+  if (buffer.dtype == DType::f32) return count_nonfinite<float>(buffer);
+  if (buffer.dtype == DType::f64) return count_nonfinite<double>(buffer);
+  return 0;
+}
+
+// All ones: a NaN in every floating-point type, an impossible class, an odd tap.
+void poison(const Slot& slot) { std::memset(slot.data, 0xFF, slot.bytes()); }
+
+}  // namespace
+
+Plan::Plan(Tape& tape, Arena& arena, PlanOptions options)
+    : tape_(tape), arena_(arena), options_(options), stream_{tape.options.backend, nullptr} {
+  check(tape.parameters.allocated(), "Plan", "the parameters are not allocated yet");
+  find_lifetimes();
+  lay_out();
+  arena_.reserve(arena_bytes_);
+}
+
+void Plan::find_lifetimes() {
+  const int steps = static_cast<int>(tape_.steps.size());
+  auto touch = [](Slot* slot, int step) {
+    if (slot->first < 0) slot->first = step;
+    slot->last = step;
+  };
+  for (int i = 0; i < steps; ++i) {
+    for (Slot* slot : tape_.steps[i].reads) touch(slot, i);
+    for (Slot* slot : tape_.steps[i].writes) touch(slot, i);
+  }
+  for (Slot& slot : tape_.slots) {
+    if (slot.parameter) continue;
+    if (slot.kind == Kind::resident || (options_.check && slot.first >= 0)) {
+      slot.first = 0;
+      slot.last = steps;
+    }
+    if (slot.first >= 0) planned_.push_back(&slot);
+  }
+  std::vector<std::size_t> born(steps + 2), live(steps + 1);
+  std::vector<std::size_t> died(steps + 2);
+  for (Slot* slot : planned_) {
+    born[slot->first] += planned_bytes(*slot);
+    died[slot->last + 1] += planned_bytes(*slot);
+  }
+  std::size_t now = 0;
+  for (int i = 0; i <= steps; ++i) {
+    now += born[i] - died[i];
+    if (now > lower_bound_bytes_) {
+      lower_bound_bytes_ = now;
+      peak_step_ = i;
+    }
+  }
+}
+
+// Largest first, each at the lowest offset that is free for its whole life.
+void Plan::lay_out() {
+  std::vector<Slot*> order = planned_;
+  std::stable_sort(order.begin(), order.end(),
+                   [](Slot* a, Slot* b) { return a->bytes() > b->bytes(); });
+  std::vector<Slot*> placed;  // by offset
+  for (Slot* slot : order) {
+    std::size_t offset = 0;
+    for (const Slot* rival : placed) {
+      if (rival->first > slot->last || slot->first > rival->last) continue;
+      if (offset + planned_bytes(*slot) <= rival->offset) break;
+      offset = std::max(offset, rival->offset + planned_bytes(*rival));
+    }
+    slot->offset = offset;
+    arena_bytes_ = std::max(arena_bytes_, offset + planned_bytes(*slot));
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), slot,
+                                   [](Slot* a, Slot* b) { return a->offset < b->offset; }),
+                  slot);
+  }
+}
+
+void Plan::bind() {
+  if (bound_ == arena_.data()) return;
+  bound_ = arena_.data();
+  for (Slot* slot : planned_) slot->data = bound_ + slot->offset;
+  for (Slot& slot : tape_.slots) {
+    if (!slot.parameter) continue;
+    const Parameter& p = *slot.parameter;
+    slot.data = slot.kind == Kind::gradient ? p.gradient.data : p.value.data;
+  }
+}
+
+void Plan::run() { run_steps(0, tape_.steps.size()); }
+
+void Plan::run_forward() {
+  run_steps(0, tape_.forward_steps ? tape_.forward_steps : tape_.steps.size());
+}
+
+void Plan::run_steps(std::size_t begin, std::size_t end) {
+  bind();
+  for (std::size_t i = begin; i < end; ++i) {
+    tape_.steps[i].run(stream_);
+    if (options_.check) check_step(tape_.steps[i]);
+    if (options_.poison) poison_after(static_cast<int>(i));
+  }
+}
+
+void Plan::check_step(const Step& step) const {
+  for (const Slot* slot : step.writes) {
+    if (slot->kind == Kind::scratch) continue;
+    const std::int64_t bad = count_nonfinite(*slot);
+    if (bad > 0)
+      throw Error(ExitCode::numeric, "nonfinite",
+                  fmt::format("{}{}: {} of {} values of {} are not finite", step.path, step.op, bad,
+                              slot->shape.count(), slot->name),
+                  "the first such tensor of the step", "lower --lr or look at the input images");
+  }
+}
+
+void Plan::poison_after(int step) {
+  for (Slot* slot : planned_)
+    if (slot->last == step) poison(*slot);
+}
+
+std::string Plan::report() const {
+  std::array<std::size_t, 5> by_kind{};
+  std::vector<const Slot*> at_peak;
+  for (const Slot* slot : planned_) {
+    if (!alive(*slot, peak_step_)) continue;
+    by_kind[static_cast<std::size_t>(slot->kind)] += planned_bytes(*slot);
+    at_peak.push_back(slot);
+  }
+  auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::string text =
+      fmt::format("{} steps, arena {:.1f} MiB (lower bound {:.1f}), peak at step {} ({})\n",
+                  tape_.steps.size(), mib(arena_bytes_), mib(lower_bound_bytes_), peak_step_,
+                  tape_.steps.empty()
+                      ? ""
+                      : tape_.steps[std::min<std::size_t>(peak_step_, tape_.steps.size() - 1)].op);
+  for (std::size_t kind = 0; kind < by_kind.size(); ++kind)
+    if (by_kind[kind])
+      text += fmt::format("  {:<20}{:>10.1f} MiB\n", to_string(static_cast<Kind>(kind)),
+                          mib(by_kind[kind]));
+  std::stable_sort(at_peak.begin(), at_peak.end(),
+                   [](const Slot* a, const Slot* b) { return a->bytes() > b->bytes(); });
+  for (std::size_t i = 0; i < std::min<std::size_t>(at_peak.size(), 5); ++i)
+    text += fmt::format("  {:>10.1f} MiB  {} {}\n", mib(at_peak[i]->bytes()),
+                        fjord::to_string(at_peak[i]->shape), at_peak[i]->name);
+  return text;
+}
+
+}  // namespace fjord

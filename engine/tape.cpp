@@ -1,0 +1,117 @@
+#include "engine/tape.h"
+
+#include "kernels/norm.h"
+#include "kernels/spatial.h"
+
+namespace fjord {
+
+namespace {
+
+Tensor new_slot(Tape& tape, Shape shape, DType dtype, std::string name, Kind kind) {
+  check(shape.n > 0 && shape.h > 0 && shape.w > 0 && shape.c > 0, name,
+        "a tensor of {} has no values", to_string(shape));
+  Slot& slot = tape.slots.emplace_back();
+  slot.name = std::move(name);
+  slot.shape = shape;
+  slot.dtype = dtype;
+  slot.kind = kind;
+  return Tensor{&slot};
+}
+
+Tensor parameter_tensor(const Net& net, std::string_view name, Shape shape, bool filter, Role role,
+                        Init init) {
+  const std::string key = net.path + std::string(name);
+  Parameter& parameter = net.tape->parameters.get(key, shape, filter, role, init);
+  Tensor& tensor = net.tape->parameter_tensors[key];
+  if (tensor) return tensor;
+  const DType dtype = role == Role::counter ? DType::i64 : net.tape->parameters.dtype;
+  tensor = new_slot(*net.tape, shape, dtype, key, Kind::parameter);
+  tensor.slot->needs_grad = role == Role::weight && net.training();
+  tensor.slot->parameter = &parameter;
+  return tensor;
+}
+
+// One pass that gives a deferred tensor its values.
+Tensor record_pass(const Net& net, Tensor x) {
+  const Deferred& d = *x.slot->deferred;
+  Tensor y = net.tensor(x.shape(), x.slot->name);
+  if (d.form == Deferred::Form::normalized) {
+    Tensor residual = d.residual ? net.materialize(d.residual) : Tensor{};
+    net.record(batch_norm_apply, in(d.raw), in(d.scale), in(d.shift), in(residual), out(y), d.act);
+  } else {
+    Tensor low = net.materialize(d.low);
+    Tensor skip = d.skip ? net.materialize(d.skip) : Tensor{};
+    net.record(upsample_concat_forward, in(low), in(skip), out(y));
+  }
+  return y;
+}
+
+}  // namespace
+
+Tensor Net::tensor(Shape shape, std::string_view name, Kind kind) const {
+  return tensor(shape, tape->options.dtype, name, kind);
+}
+
+Tensor Net::tensor(Shape shape, DType dtype, std::string_view name, Kind kind) const {
+  return new_slot(*tape, shape, dtype, path + std::string(name), kind);
+}
+
+Tensor Net::resident(Shape shape, DType dtype, std::string_view name) const {
+  return tensor(shape, dtype, name, Kind::resident);
+}
+
+Tensor Net::filter(std::string_view name, Shape shape, Init init) const {
+  return parameter_tensor(*this, name, shape, true, Role::weight, init);
+}
+
+Tensor Net::vector(std::string_view name, std::int64_t count, Init init) const {
+  return parameter_tensor(*this, name, {1, 1, 1, count}, false, Role::weight, init);
+}
+
+Tensor Net::statistic(std::string_view name, std::int64_t count, Init init) const {
+  return parameter_tensor(*this, name, {1, 1, 1, count}, false, Role::statistic, init);
+}
+
+Tensor Net::counter(std::string_view name) const {
+  return parameter_tensor(*this, name, {}, false, Role::counter, Init::zeros);
+}
+
+void Net::record_step(Step step) const { tape->steps.push_back(std::move(step)); }
+
+Out Net::grad_sink(Tensor x) const {
+  if (!x || !x.needs_grad()) return {};
+  if (x.slot->grad) return Out{x.slot->grad, Write::add};
+  Tensor dx = new_slot(*tape, x.shape(), x.dtype(), x.slot->name + ".grad", Kind::gradient);
+  dx.slot->parameter = x.slot->parameter;
+  if (x.slot->parameter) x.slot->parameter->trained = true;
+  x.slot->grad = dx.slot;
+  return Out{dx.slot, Write::store};
+}
+
+void Net::on_backward(Tensor y, std::function<void()> recipe) const {
+  if (!y.needs_grad()) return;
+  tape->recipes.push_back([slot = y.slot, recipe = std::move(recipe)] {
+    if (slot->grad) recipe();
+  });
+}
+
+void Net::backward() const {
+  tape->forward_steps = tape->steps.size();
+  tape->in_backward = true;
+  for (auto recipe = tape->recipes.rbegin(); recipe != tape->recipes.rend(); ++recipe) (*recipe)();
+}
+
+Tensor Net::materialize(Tensor x) const {
+  if (!x.slot->deferred) return x;
+  Deferred& d = *x.slot->deferred;
+  if (!tape->in_backward) ++d.uses;
+  const bool again = tape->in_backward && !d.kept();
+  Tensor& made = again ? d.rematerialized : d.materialized;
+  if (!made) {
+    made = record_pass(*this, x);
+    tape->materialized.push_back(x.slot->name + (again ? ": read again" : ": materialised"));
+  }
+  return made;
+}
+
+}  // namespace fjord
