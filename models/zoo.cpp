@@ -1,0 +1,104 @@
+// The tables of architectures and encoders, and what may be combined.
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/error.h"
+#include "models/blocks.h"
+
+namespace fjord {
+
+namespace {
+
+const std::vector<ArchitectureRow>& architectures() {
+  static const std::vector<ArchitectureRow> rows = {{"unet", unet}};
+  return rows;
+}
+
+const std::vector<EncoderRow>& encoders() {
+  static const std::vector<EncoderRow> rows = resnet_encoders();
+  return rows;
+}
+
+template <class Row>
+std::vector<std::string_view> names(const std::vector<Row>& rows) {
+  std::vector<std::string_view> list;
+  for (const Row& row : rows) list.push_back(row.name);
+  return list;
+}
+
+/// Levenshtein's distance, one row at a time.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replace = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+template <class Row>
+const Row& find(const std::vector<Row>& rows, std::string_view kind, const std::string& name) {
+  const auto found = std::ranges::find(rows, std::string_view(name), &Row::name);
+  if (found != rows.end()) return *found;
+  const std::vector<std::string_view> known = names(rows);
+  const auto nearest = std::ranges::min_element(
+      known, {}, [&name](std::string_view candidate) { return edit_distance(name, candidate); });
+  throw Error(ExitCode::usage, fmt::format("unknown-{}", kind),
+              fmt::format("--{} {}", kind, printable(name)),
+              fmt::format("there is no such name; known are {}", fmt::join(known, ", ")),
+              fmt::format("use --{} {}", kind, *nearest));
+}
+
+void demand(bool ok, std::string_view what, std::string_view why, std::string_view remedy) {
+  if (!ok) throw Error(ExitCode::usage, "model-options", what, why, remedy);
+}
+
+}  // namespace
+
+void validate(const ModelOptions& options) {
+  find(architectures(), "arch", options.arch);
+  find(encoders(), "encoder", options.encoder);
+  demand(options.in_channels >= 1, fmt::format("--in-channels {}", options.in_channels),
+         "a model needs at least one input channel", "use --in-channels 1 or more");
+  demand(options.classes >= 1, fmt::format("--classes {}", options.classes),
+         "a model needs at least one class", "use --classes 1 for foreground against background");
+  demand(options.encoder_depth >= 3 && options.encoder_depth <= 5,
+         fmt::format("--encoder-depth {}", options.encoder_depth), "the depth is 3, 4 or 5",
+         "use --encoder-depth 5");
+  const std::vector<int>& channels = options.decoder_channels;
+  const std::string given = fmt::format("--decoder-channels {}", fmt::join(channels, ","));
+  demand(static_cast<int>(channels.size()) == options.encoder_depth, given,
+         fmt::format("model depth is {}, but you provide `decoder_channels` for {} blocks",
+                     options.encoder_depth, channels.size()),
+         fmt::format("give --decoder-channels {} numbers, or another --encoder-depth",
+                     options.encoder_depth));
+  demand(std::ranges::all_of(channels, [](int c) { return c >= 1; }), given,
+         "every block of the decoder needs at least one channel",
+         "use --decoder-channels with positive numbers");
+}
+
+std::vector<Tensor> build_encoder(Net net, Tensor image, const ModelOptions& options) {
+  check(image.c() == options.in_channels, net.path + "image",
+        "the model takes {} channels, but the image has {} ({})", options.in_channels, image.c(),
+        to_string(image.shape()));
+  check(image.shape().pixels() >= 1, net.path + "image", "an image of {} has no pixels",
+        to_string(image.shape()));
+  const EncoderRow& row = find(encoders(), "encoder", options.encoder);
+  return row.build(options.freeze_encoder ? net.freeze() : net, image, options.encoder_depth);
+}
+
+Tensor build_model(Net net, Tensor image, const ModelOptions& options) {
+  validate(options);
+  return find(architectures(), "arch", options.arch).build(net, image, options);
+}
+
+std::vector<std::string_view> architecture_names() { return names(architectures()); }
+std::vector<std::string_view> encoder_names() { return names(encoders()); }
+
+}  // namespace fjord
