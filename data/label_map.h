@@ -20,10 +20,10 @@ inline constexpr std::uint8_t kIgnore = 255;
 /// Label values (or colours of RGB labels) to classes. In memory a label pixel is one byte: the
 /// class, or kIgnore.
 struct LabelMap {
-  int classes = 2;                             // of label pixels: 2 for binary, else K
-  std::map<std::int64_t, std::uint8_t> values;  // value -> class or kIgnore
+  int classes = 2;                               // of label pixels: 2 for binary, else K
+  std::map<std::int64_t, std::uint8_t> values;   // value -> class or kIgnore
   std::map<std::uint32_t, std::uint8_t> colors;  // 0xRRGGBB -> class or kIgnore
-  std::optional<double> threshold;             // binary: at or above is foreground
+  std::optional<double> threshold;               // binary: at or above is foreground
 
   bool operator==(const LabelMap&) const = default;
 

@@ -28,15 +28,15 @@ struct LoaderOptions {
   Order order = Order::sorted;
   LastBatch last_batch = LastBatch::keep;
   int threads = 2;
-  std::int64_t prefetch = 2;     // batches ready ahead of the consumer
+  std::int64_t prefetch = 2;    // batches ready ahead of the consumer
   std::size_t cache_bytes = 0;  // decoded (and resized) samples kept in memory; 0 keeps none
 };
 
 /// One batch's place and content; the pixels are in the caller's memory.
 struct Batch {
-  std::int64_t epoch = 0, step = 0;     // step counts from 0 within the epoch
-  std::int64_t count = 0;               // samples; below LoaderOptions::batch only at an epoch's end
-  std::vector<std::int64_t> samples;    // their indices in sorted order
+  std::int64_t epoch = 0, step = 0;   // step counts from 0 within the epoch
+  std::int64_t count = 0;             // samples; below LoaderOptions::batch only at an epoch's end
+  std::vector<std::int64_t> samples;  // their indices in sorted order
 };
 
 /// A quarter of the memory this process may use.
@@ -57,13 +57,13 @@ class Loader {
   /// Continue from this batch on; needed only to begin elsewhere than at (0, 0).
   void start(std::int64_t epoch, std::int64_t step);
 
-  /// The next batch of an endless sequence of epochs: writes count*h*w*c floats (NHWC) and count*h*w
-  /// classes. What lies behind `count` samples is left as it was. Throws the Error of the file that
-  /// can't be used.
+  /// The next batch of an endless sequence of epochs: writes count*h*w*c floats (NHWC) and
+  /// count*h*w classes. What lies behind `count` samples is left as it was. Throws the Error of the
+  /// file that can't be used.
   Batch next(float* images, std::uint8_t* labels);
 
-  /// What was converted while reading (grey labels stored as RGB, EXIF turns), each said once; empties
-  /// the list.
+  /// What was converted while reading (grey labels stored as RGB, EXIF turns), each said once;
+  /// empties the list.
   std::vector<std::string> take_notes();
   /// Bytes of samples kept in memory so far.
   std::size_t cached_bytes() const;
