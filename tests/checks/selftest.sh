@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Every check finds the fault that it is there for: each is run on a small bad tree.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+checks=$root/tests/checks
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+failed=0
+
+# finds CHECK FILE EXPECTED: FILE (content from stdin) alone in a tree makes CHECK fail, saying EXPECTED.
+finds() {
+  local output status=0
+  rm -rf "${tree:?}"/*
+  mkdir -p "$tree/$(dirname "$2")"
+  cat >"$tree/$2"
+  output=$("$checks/$1.sh" "$tree" 2>&1) || status=$?
+  if [ "$status" -eq 77 ]; then
+    echo "SKIPPED: $1 on $2: $output"
+  elif [ "$status" -ne 1 ] || ! grep -qF "$3" <<<"$output"; then
+    echo "$1 does not find the fault in $2 (status $status, expected \"$3\"): $output"
+    failed=1
+  fi
+}
+
+# passes CHECK FILE: FILE (content from stdin) is no fault.
+passes() {
+  local output
+  rm -rf "${tree:?}"/*
+  mkdir -p "$tree/$(dirname "$2")"
+  cat >"$tree/$2"
+  output=$("$checks/$1.sh" "$tree" 2>&1) || { echo "$1 refuses $2: $output"; failed=1; }
+}
+
+# lines COUNT: that many statements.
+lines() { for ((i = 0; i < $1; ++i)); do echo "  int v$i = $i;"; done; }
+
+finds format engine/a.cpp "engine/a.cpp:1: clang-format -i mends it" <<<'int   f( ) {return 1 ;}'
+
+finds layers kernels/a.cpp "kernels/a.cpp:1: includes engine/tape.h: kernels may include kernels" <<<'#include "engine/tape.h"'
+finds layers engine/a.cpp "engine may include engine kernels" <<<'#include "models/models.h"'
+finds layers models/a.h "models may include models engine kernels" <<<'#include "data/image.h"'
+finds layers data/a.h "data may include data engine kernels" <<<'#include "models/models.h"'
+finds layers tools/a.h "tools may include tools models data engine kernels" <<<'#include "tests/a.h"'
+finds layers tests/a.cpp "written from the root" <<<'#include "../engine/tape.h"'
+finds layers engine/a.cpp "only kernels/cuda may" <<<'#include <cuda_runtime.h>'
+finds layers kernels/cpu/a.cpp "only kernels/cuda may" <<<'#include <cudnn.h>'
+finds layers engine/a.cpp "only kernels may" <<<'#include <omp.h>'
+finds layers data/a.cpp "only kernels may" <<<'#include <dnnl.hpp>'
+finds layers engine/a.cpp "engine knows nothing of image files" <<<'#include <png.h>'
+finds layers engine/a.cpp "#if outside of" <<<'#ifdef __CUDACC__'
+finds layers kernels/cpu/a.cpp "#if outside of" <<<'  # if FJORD_CUDA'
+finds layers data/a.cpp "OpenMP outside of kernels" <<<'#pragma omp parallel for'
+passes layers kernels/host_device.h <<<'#ifdef __CUDACC__'
+passes layers kernels/cuda/a.cu <<<'#include <cuda_runtime.h>'
+passes layers tools/a.cpp <<<'#include "models/models.h"'
+
+finds words engine/a.cpp "engine/a.cpp:1: an unfinished mark" <<<"// TO""DO: later"
+finds words docs/a.md "an unfinished mark" <<<"not im""plemented"
+finds words docs/a.md "a path of a developer's machine" <<<"see /ho""me/me/data"
+
+finds shell tools/a.sh "syntax error" <<<'if true; then'
+finds shell tools/a.sh "not executable" <<<'#!/usr/bin/env bash'
+
+{ echo "int long_one() {"; lines 60; echo "}"; } | finds size engine/a.cpp "engine/a.cpp:1: a function of 62 lines (at most 60): long_one"
+{ printf 'struct A {\n  int long_one(int a,\n               int b) {\n'; lines 60; printf '  }\n};\n'; } |
+  finds size engine/a.h "engine/a.h:2: a function of 63 lines (at most 60): long_one"
+lines 351 | finds size engine/a.cpp "engine/a.cpp: 351 lines (at most 350)"
+{ echo "const int table[] = {"; lines 100; echo "};"; } | passes size engine/a.cpp
+{ echo "struct A {"; lines 100; echo "};"; } | passes size engine/a.cpp
+
+[ $failed -eq 0 ] && echo "selftest: ok"
+exit $failed

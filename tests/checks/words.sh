@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# No unfinished marks and no paths of a developer's machine in code, scripts and documents.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$root"
+
+marks='\b(TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b|not [i]mplemented'
+paths='/(home|Users|root|wor[k]|mnt)/[A-Za-z0-9_.]'
+faults=$(tracked cpp h cu cuh sh md cmake txt json in proto | while IFS= read -r file; do
+  grep -nE "$marks" "$file" | sed -E "s|^([0-9]+):.*|$file:\1: an unfinished mark|" || true
+  grep -nE "$paths" "$file" | sed -E "s|^([0-9]+):.*|$file:\1: a path of a developer's machine|" || true
+done)
+finish words "$faults"
