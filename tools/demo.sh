@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# From a fresh clone to a trained network: builds fjord, draws a data set, trains a ResNet34-UNet on
+# it, scores it on images it has not seen, and predicts them. Takes a quarter of an hour on 2 cores.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+say() { echo "== $* (${SECONDS} s)"; }
+
+say "packages"
+third_party/install.sh
+
+say "build"
+cmake --preset release >/dev/null
+cmake --build --preset release --target fjord-data fjord-train fjord-evaluate fjord-predict
+programs=build/release/tools
+
+say "a data set of drawn aerial scenes: demo/data"
+rm -rf demo
+"$programs/fjord-data" synth demo/data --images 60 --size 256
+
+say "training ResNet34-UNet"
+"$programs/fjord-train" demo/data --out demo/run --encoder resnet34 --size 256 --batch 8 --epochs 6
+
+say "validation"
+"$programs/fjord-evaluate" demo/run demo/data/val --json demo/evaluation.json
+
+say "prediction"
+"$programs/fjord-predict" demo/run demo/data/val/images --output demo/predictions --overlay
+
+iou=$(sed -E 's/.*"name":"foreground","iou":([0-9.]+).*/\1/' demo/evaluation.json)
+say "done"
+echo "validation IoU of the foreground: $iou"
+echo "curves:      $PWD/demo/run/plots"
+echo "samples:     $PWD/demo/run/samples"
+echo "predictions: $PWD/demo/predictions"
