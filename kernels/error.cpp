@@ -1,5 +1,8 @@
 #include "kernels/error.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace fjord {
 
 namespace {
@@ -18,7 +21,30 @@ std::size_t utf8_length(std::string_view bytes) {
   return length;
 }
 
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
 }  // namespace
+
+std::string_view nearest_name(std::string_view name,
+                              const std::vector<std::string_view>& candidates) {
+  if (candidates.empty()) return {};
+  return *std::ranges::min_element(candidates, {}, [name](std::string_view candidate) {
+    return edit_distance(name, candidate);
+  });
+}
 
 std::string printable(std::string_view bytes) {
   std::string line;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fjord {
 
@@ -49,5 +50,10 @@ void check(bool ok, std::string_view place, fmt::format_string<Args...> rule, Ar
 /// Bytes that came from outside (names, paths, metadata) made safe for one line of a terminal:
 /// control characters and invalid UTF-8 become \xNN.
 std::string printable(std::string_view bytes);
+
+/// The candidate that `name` was most likely meant to be (Levenshtein's distance; the first of
+/// equals), for messages about unknown names. Empty without candidates.
+std::string_view nearest_name(std::string_view name,
+                              const std::vector<std::string_view>& candidates);
 
 }  // namespace fjord

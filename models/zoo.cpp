@@ -1,6 +1,5 @@
 // The tables of architectures and encoders, and what may be combined.
 #include <algorithm>
-#include <numeric>
 
 #include "kernels/error.h"
 #include "models/blocks.h"
@@ -26,33 +25,15 @@ std::vector<std::string_view> names(const std::vector<Row>& rows) {
   return list;
 }
 
-/// Levenshtein's distance, one row at a time.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replace = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 template <class Row>
 const Row& find(const std::vector<Row>& rows, std::string_view kind, const std::string& name) {
   const auto found = std::ranges::find(rows, std::string_view(name), &Row::name);
   if (found != rows.end()) return *found;
   const std::vector<std::string_view> known = names(rows);
-  const auto nearest = std::ranges::min_element(
-      known, {}, [&name](std::string_view candidate) { return edit_distance(name, candidate); });
   throw Error(ExitCode::usage, fmt::format("unknown-{}", kind),
               fmt::format("--{} {}", kind, printable(name)),
               fmt::format("there is no such name; known are {}", fmt::join(known, ", ")),
-              fmt::format("use --{} {}", kind, *nearest));
+              fmt::format("use --{} {}", kind, nearest_name(name, known)));
 }
 
 void demand(bool ok, std::string_view what, std::string_view why, std::string_view remedy) {
