@@ -19,6 +19,8 @@ if(CMAKE_CUDA_COMPILER)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   endif()
   set(CMAKE_CUDA_STANDARD 20)
+  # fmt 9 takes nvcc for a compiler without constexpr, and then contradicts itself in C++20.
+  add_compile_definitions($<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
   set(FJORD_CUDA_FOUND ON)
   message(STATUS "CUDA toolkit ${CMAKE_CUDA_COMPILER_VERSION}: ${CMAKE_CUDA_COMPILER}")
 else()

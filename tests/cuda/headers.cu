@@ -1,11 +1,49 @@
 // Every header that host and device share, used in one kernel: compiled by nvcc, never run.
+#include "kernels/augment.h"
 #include "kernels/host_device.h"
-#include "kernels/view.h"
+#include "kernels/loss.h"
+#include "kernels/loss_math.h"
+#include "kernels/optimizer_math.h"
+#include "kernels/rng.h"
 
 namespace fjord {
 
-FJORD_HD float twice(float x) { return 2 * x; }
+__global__ void use_random(Philox random, double* y) {
+  const RandomWords words = random.draw(Draw::dropout, blockIdx.x, threadIdx.x, 0);
+  y[0] = uniform(words[0], -1, 1) + normal(words[1], words[2]);
+  y[1] = static_cast<double>(uniform_int(words[3], 0, 9));
+}
 
-__global__ void use_shared_headers(float* y) { y[0] = twice(y[0]); }
+template <class T>
+__global__ void use_optimizers(StepParams params, AdamW adamw, Sgd sgd, T* w, T* m, T* v) {
+  adamw_step(w[0], m[0], v[0], w[3], adamw_scalars<T>(params, 1, 0, adamw));
+  const SgdScalars<T> scalars = sgd_scalars<T>(params, 1, 0, sgd);
+  sgd_step(w[1], w[3], scalars);
+  sgd_momentum_step(w[2], v[1], w[3], params.step == 1, sgd.nesterov, scalars);
+}
+template __global__ void use_optimizers(StepParams, AdamW, Sgd, float*, float*, float*);
+template __global__ void use_optimizers(StepParams, AdamW, Sgd, double*, double*, double*);
+
+template <class T>
+__global__ void use_losses(Tversky region, Bce<T> bce, SoftCe soft_ce, const T* z, T* y) {
+  const T p = sigmoid(z[0]);
+  y[0] = bce.value(z[0], z[1]) + bce.gradient(p, z[1]) + sign(z[0]);
+  const RegionValue value = region({p, z[1], z[2]});
+  y[1] = static_cast<T>(value.value + value.dp + value.dd);
+  y[2] = static_cast<T>(soft_ce.value(1, z[0], z[1]) + soft_ce.gradient(1, true, p, 1, 1));
+  y[3] = static_cast<T>(lovasz_step(z[0], z[1], z[2]));
+}
+template __global__ void use_losses(Tversky, Bce<float>, SoftCe, const float*, float*);
+template __global__ void use_losses(Tversky, Bce<double>, SoftCe, const double*, double*);
+
+__global__ void use_augmentation(AugmentSample sample, float* rgb) {
+  augment::shift_hsv(rgb[0], rgb[1], rgb[2], sample.color);
+  const PixelMap turned = augment::compose(sample.map, {augment::kOne, 0, 0, 0, augment::kOne, 0});
+  const augment::Taps taps = augment::taps_at(turned.x0, turned.y0);
+  rgb[3] = augment::bilinear(rgb[0], rgb[1], rgb[2], rgb[3], taps.fx, taps.fy);
+  rgb[4] = static_cast<float>(augment::nearest(turned.xx));
+  augment::inverse_scale(1.1, 512, 3, sample.map.xx, sample.map.x0);
+  rgb[5] = static_cast<float>(sample.map.x0);
+}
 
 }  // namespace fjord
