@@ -25,6 +25,8 @@ struct ConvShape {
   Conv2d conv;
   bool bias = false;
   DType dtype = DType::f32;
+  /// How backward-data will write dx. `add` plans scratch that serves both.
+  Write write = Write::add;
 };
 
 /// One convolution pass made ready for its shapes: built once while recording, run every step.

@@ -1,0 +1,79 @@
+// Chooses the instruction set and fills the CPU slots.
+#include "kernels/cpu/backend.h"
+
+#include "kernels/cpu/fill.h"
+#include "kernels/cpu/loops.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+Isa chosen_isa = Isa::automatic;
+const Loops* chosen_loops = &plain::table;
+
+bool has(Isa isa) {
+#ifdef FJORD_X86_LOOPS
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  if (isa == Isa::avx2) return v3;
+  if (isa == Isa::avx512)
+    return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+#endif
+  return isa == Isa::plain;
+}
+
+Isa best() { return has(Isa::avx512) ? Isa::avx512 : has(Isa::avx2) ? Isa::avx2 : Isa::plain; }
+
+const Loops& loops_of([[maybe_unused]] Isa isa) {
+#ifdef FJORD_X86_LOOPS
+  if (isa == Isa::avx512) return avx512::table;
+  if (isa == Isa::avx2) return avx2::table;
+#endif
+  return plain::table;
+}
+
+}  // namespace
+
+std::string_view to_string(Isa isa) {
+  switch (isa) {
+    case Isa::automatic:
+      return "auto";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::plain:
+      return "plain";
+  }
+  return "unknown";
+}
+
+const Loops& loops() { return *chosen_loops; }
+
+Isa cpu_isa() { return chosen_isa; }
+
+void enable_cpu_kernels(Isa isa) {
+  if (chosen_isa != Isa::automatic && (isa == chosen_isa || isa == Isa::automatic)) return;
+  if (chosen_isa != Isa::automatic)
+    throw Error(ExitCode::device, "isa", fmt::format("--isa {}", to_string(isa)),
+                fmt::format("this process already uses {}", to_string(chosen_isa)),
+                fmt::format("use --isa {} from the start", to_string(isa)));
+  const Isa wanted = isa == Isa::automatic ? best() : isa;
+  if (!has(wanted))
+    throw Error(ExitCode::device, "isa", fmt::format("--isa {}", to_string(isa)),
+                "this CPU does not have these instructions", "use --isa auto");
+  limit_onednn(wanted);
+  chosen_isa = wanted;
+  chosen_loops = &loops_of(wanted);
+  fill_pointwise_kernels();
+  fill_norm_kernels();
+  fill_spatial_kernels();
+  fill_optimizer_kernels();
+  fill_conv_kernels();
+}
+
+}  // namespace fjord

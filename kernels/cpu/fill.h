@@ -1,0 +1,12 @@
+// Each CPU kernel file fills its own slots; enable_cpu_kernels calls them all.
+#pragma once
+
+namespace fjord {
+
+void fill_pointwise_kernels();
+void fill_norm_kernels();
+void fill_spatial_kernels();
+void fill_optimizer_kernels();
+void fill_conv_kernels();
+
+}  // namespace fjord

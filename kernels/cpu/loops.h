@@ -1,0 +1,83 @@
+// The inner loops of the CPU kernels: compiled once per instruction set, chosen at start.
+//
+// Rules for loops_*.cpp: raw loops and FJORD_HD functions only. An inline function of the standard
+// library that the compiler leaves out of line would be merged by the linker with every other
+// file's copy, and a CPU without AVX-512 would then run AVX-512 code.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/optimizer_math.h"
+
+namespace fjord {
+
+/// A block of `pixels` rows of `channels` values each, contiguous.
+struct Rows {
+  std::int64_t pixels, channels;
+};
+
+/// Arguments of a normalisation's forward pass over a block. Null: absent.
+struct NormApply {
+  const float *x, *scale, *shift, *residual;
+  float* y;
+  bool relu, add;
+};
+
+/// Arguments of its backward passes. The ReLU's mask is that of y, or recomputed from x.
+struct NormBackward {
+  const float *x, *y, *dy, *scale, *shift;
+  const float *mean = nullptr, *mean_dz = nullptr, *slope = nullptr;
+  float *dx = nullptr, *dresidual = nullptr;
+  bool relu = false, add_dx = false, add_dresidual = false;
+};
+
+/// One row of a max-pool's output, or of its input going backward.
+struct PoolRow {
+  std::int64_t h, w, channels, out_h, out_w, row;
+  int kernel, stride, padding;
+};
+
+struct Loops {
+  // Pointwise, `count` values.
+  void (*relu)(const float* x, float* y, std::int64_t count, bool add);
+  void (*relu_backward)(const float* y, const float* dy, float* dx, std::int64_t count, bool add);
+  void (*add)(const float* a, const float* b, float* y, std::int64_t count, bool add);
+  void (*copy)(const float* x, float* y, std::int64_t count, bool add);
+  double (*sum_of_squares)(const float* x, std::int64_t count);
+
+  // Per channel. The sums are added to.
+  void (*channel_sums)(Rows, const float* x, double* sum);
+  void (*channel_deviations)(Rows, const float* x, const float* mean, double* sum_of_squares);
+  void (*norm_apply)(Rows, const NormApply&);
+  void (*norm_backward_sums)(Rows, const NormBackward&, double* sum_dz, double* sum_dz_centered);
+  void (*norm_backward_apply)(Rows, const NormBackward&);
+  void (*scale_backward)(Rows, const NormBackward&);
+
+  // x and tap are those of one image; y and dx start at the row.
+  void (*max_pool)(const PoolRow&, const float* x, float* y, std::uint8_t* tap);
+  void (*max_pool_backward)(const PoolRow&, const float* dy, const std::uint8_t* tap, float* dx,
+                            bool add);
+
+  void (*adamw)(const float* dweight, float* weight, float* first, float* second,
+                std::int64_t count, const AdamWScalars<float>&);
+  void (*sgd)(const float* dweight, float* weight, std::int64_t count, const SgdScalars<float>&);
+  void (*sgd_momentum)(const float* dweight, float* weight, float* velocity, std::int64_t count,
+                       bool first_step, bool nesterov, const SgdScalars<float>&);
+};
+
+/// The loops of the instruction set that enable_cpu_kernels chose.
+const Loops& loops();
+
+namespace plain {
+extern const Loops table;
+}
+#ifdef FJORD_X86_LOOPS
+namespace avx2 {
+extern const Loops table;
+}
+namespace avx512 {
+extern const Loops table;
+}
+#endif
+
+}  // namespace fjord

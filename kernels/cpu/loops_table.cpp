@@ -1,0 +1,26 @@
+// The table of one instruction set's loops.
+#include "kernels/cpu/loops_isa.h"
+
+namespace fjord::FJORD_ISA {
+
+extern const Loops table;
+const Loops table = {
+    .relu = relu,
+    .relu_backward = relu_backward,
+    .add = add,
+    .copy = copy,
+    .sum_of_squares = sum_of_squares,
+    .channel_sums = channel_sums,
+    .channel_deviations = channel_deviations,
+    .norm_apply = norm_apply,
+    .norm_backward_sums = norm_backward_sums,
+    .norm_backward_apply = norm_backward_apply,
+    .scale_backward = scale_backward,
+    .max_pool = max_pool,
+    .max_pool_backward = max_pool_backward,
+    .adamw = adamw,
+    .sgd = sgd,
+    .sgd_momentum = sgd_momentum,
+};
+
+}  // namespace fjord::FJORD_ISA
