@@ -21,14 +21,18 @@ constexpr std::uint64_t fnv1a(std::string_view name) {
   return hash;
 }
 
-/// Value j of the stream `name`: in [-1, 1), a multiple of 2^-23, so exact in float.
-constexpr double u(std::string_view name, std::int64_t j) {
-  std::uint64_t z = fnv1a(name) + (static_cast<std::uint64_t>(j) + 1) * 0x9E3779B97F4A7C15ull;
+/// Value j of the stream whose name has that hash: in [-1, 1), a multiple of 2^-23, so exact in
+/// float.
+constexpr double u(std::uint64_t hash, std::int64_t j) {
+  std::uint64_t z = hash + (static_cast<std::uint64_t>(j) + 1) * 0x9E3779B97F4A7C15ull;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
   z ^= z >> 31;
   return static_cast<double>(z >> 40) * 2.0 / 16777216.0 - 1.0;
 }
+
+/// Value j of the stream `name`.
+constexpr double u(std::string_view name, std::int64_t j) { return u(fnv1a(name), j); }
 
 /// `count` values of the stream, in PyTorch's order.
 inline std::vector<double> stream(std::string_view name, std::int64_t count) {

@@ -1,0 +1,25 @@
+// Every golden as rows of the table.
+#pragma once
+
+#include "tests/golden/entries.h"
+#include "tests/golden/model_run.h"
+#include "tests/golden/table.h"
+
+namespace fjord::golden {
+
+/// Where a golden runs.
+struct On {
+  Backend backend = Backend::cpu;
+  DType dtype = DType::f32;
+};
+inline constexpr On cpu_f32{Backend::cpu, DType::f32};
+inline constexpr On reference_f64{Backend::reference, DType::f64};
+
+/// Evaluation mode: <= 1e-5 of the tensor's rms (figures were computed by PyTorch in fp32).
+std::vector<Row> model_rows(const ModelEntry& entry, On on);
+
+/// Three steps of training. In double the proof, 1e-9; in fp32 the sieve for gross faults, whose
+/// bounds allow for the decisions of ReLU and max-pool that rounding flips.
+std::vector<Row> training_rows(const TrainingEntry& entry, On on);
+
+}  // namespace fjord::golden

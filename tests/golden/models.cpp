@@ -1,0 +1,33 @@
+// The evaluation-mode goldens: encoders' features and models' logits.
+#include <fmt/format.h>
+
+#include "tests/golden/goldens.h"
+
+namespace fjord::golden {
+
+std::vector<Row> model_rows(const ModelEntry& entry, On on) {
+  ModelRun run({.backend = on.backend,
+                .dtype = on.dtype,
+                .mode = Mode::eval,
+                .model = entry.model,
+                .image = entry.image,
+                .encoder_only = entry.encoder_only});
+  run.fill_parameters();
+  run.fill_image(entry.input);
+  run.run();
+  const std::string name = fmt::format("{} {} {}", entry.name, to_string(on.backend),
+                                       entry.encoder_only ? "encoder" : "");
+  std::vector<Row> rows;
+  for (std::size_t i = 0; i < entry.outputs.size(); ++i) {
+    const NamedFigures& golden = entry.outputs[i];
+    const Buffer& found = *run.results.at(i).slot;
+    check(found.shape == golden.shape, golden.name, "the golden is {}, found {}",
+          to_string(golden.shape), to_string(found.shape));
+    rows.push_back({name, golden.name + " l2, mean, values",
+                    fmt::format("{:.8g}", golden.figures.l2),
+                    distance(figures(found), golden.figures, golden.shape.count()), 1e-5});
+  }
+  return rows;
+}
+
+}  // namespace fjord::golden

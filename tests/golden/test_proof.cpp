@@ -1,0 +1,28 @@
+// The engine's own tape and plan on naive double kernels against PyTorch in double: 1e-9.
+#include <doctest/doctest.h>
+
+#include "tests/golden/goldens.h"
+#include "tests/reference/reference.h"
+
+namespace fjord::golden {
+
+namespace {
+
+void demand(const std::vector<Row>& rows) {
+  CHECK_FALSE(rows.empty());
+  for (const Row& row : rows) CHECK_MESSAGE(row.ok(), to_string(row));
+}
+
+}  // namespace
+
+TEST_CASE("encoders and models in evaluation mode, in double") {
+  enable_reference_kernels();
+  for (const ModelEntry& entry : model_entries()) demand(model_rows(entry, reference_f64));
+}
+
+TEST_CASE("three training steps in double agree with PyTorch to 1e-9") {
+  enable_reference_kernels();
+  for (const TrainingEntry& entry : training_entries()) demand(training_rows(entry, reference_f64));
+}
+
+}  // namespace fjord::golden
