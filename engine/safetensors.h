@@ -1,0 +1,156 @@
+// The safetensors format: a strict reader, and a writer whose bytes depend on its arguments alone.
+// Format: u64 little-endian header length, JSON header padded with spaces, tensors back to back.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/view.h"
+
+namespace fjord {
+
+/// Element types of the format, in its own order: writers put the last ones first in the file.
+enum class FileType : std::uint8_t {
+  boolean,
+  u8,
+  i8,
+  f8_e5m2,
+  f8_e4m3,
+  i16,
+  u16,
+  f16,
+  bf16,
+  i32,
+  u32,
+  f32,
+  f64,
+  i64,
+  u64,
+};
+
+std::string_view name_of(FileType type);  // "F32"
+std::size_t size_of(FileType type);       // bytes
+FileType file_type(DType type);
+/// F16, BF16, F32 and F64, which readers convert to f32.
+bool is_float(FileType type);
+
+/// A tensor's row in the header. `begin` and `end` are bytes from the start of the data.
+struct TensorEntry {
+  std::string name;
+  FileType type = FileType::f32;
+  std::vector<std::int64_t> shape;
+  std::uint64_t begin = 0, end = 0;
+
+  std::int64_t count() const;
+  std::uint64_t bytes() const { return end - begin; }
+};
+
+std::string shape_text(const std::vector<std::int64_t>& shape);  // "[64, 3, 7, 7]"
+
+using Metadata = std::map<std::string, std::string>;
+
+struct SafetensorsHeader {
+  std::uint64_t data_begin = 0;      // bytes from the start of the file
+  std::vector<TensorEntry> tensors;  // sorted by name
+  Metadata metadata;
+
+  const TensorEntry* find(std::string_view name) const;
+};
+
+/// What this reader accepts; anything beyond is Error{model_file, "safetensors"}.
+struct SafetensorsLimits {
+  static constexpr std::uint64_t header_bytes = 100'000'000;
+  static constexpr std::size_t metadata_bytes = 1'000'000, name_bytes = 512, dimensions = 8,
+                               tensors = 100'000;
+};
+
+/// The header's length from the file's first (at most 8) bytes, checked against the file's size.
+std::uint64_t safetensors_header_bytes(std::string_view file, std::string_view first,
+                                       std::uint64_t file_bytes);
+/// Checks everything that can be known without the data. `file` names the file in errors.
+SafetensorsHeader parse_safetensors_header(std::string_view file, std::string_view header,
+                                           std::uint64_t file_bytes);
+
+/// A file descriptor that closes itself.
+class OpenFile {
+ public:
+  explicit OpenFile(int descriptor) : descriptor_(descriptor) {}
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+/// An open file. Reads by pread, never by mapping: a file that shrinks is an Error, not a signal.
+class SafetensorsFile {
+ public:
+  /// Throws Error{io} when it cannot be read, Error{model_file} when its structure is wrong.
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  const std::string& name() const { return name_; }  // printable path, for errors
+  const SafetensorsHeader& header() const { return header_; }
+  std::vector<std::byte> read(const TensorEntry& tensor) const;
+
+ private:
+  void read_at(std::uint64_t offset, std::span<std::byte> into) const;
+
+  std::string name_;
+  OpenFile file_;
+  SafetensorsHeader header_;
+};
+
+/// F16, BF16, F32 or F64 bytes as f32 (F64 rounds; beyond its range becomes infinite).
+std::vector<float> to_floats(FileType type, std::span<const std::byte> bytes);
+
+/// XXH3-128 of one tensor's name, type, shape and bytes.
+using Digest = std::array<std::uint64_t, 2>;
+Digest digest_of(const TensorEntry& tensor, std::span<const std::byte> bytes);
+/// "xxh3-128:" and 32 hexadecimal digits over the digests of all tensors in order of name.
+std::string combined_hash(const std::vector<Digest>& by_name);
+/// The same over metadata, without the keys of hashes.
+std::string metadata_hash(const Metadata& metadata);
+
+/// Metadata keys that the writer sets and the reader verifies.
+inline constexpr std::string_view kHashKey = "fjord.hash";
+inline constexpr std::string_view kMetadataHashKey = "fjord.metadata_hash";
+inline constexpr std::string_view kFormatKey = "fjord.format";
+inline constexpr int kFormat = 1;  // a file of a higher number comes from a newer program
+
+/// Throws Error{model_file, "hash"} when the file says another hash than `by_name` give; files of
+/// other programs say none.
+void verify_hash(const SafetensorsFile& file, const std::vector<Digest>& by_name);
+
+/// A tensor to be written. `bytes` is called twice (hash, then file) with scratch memory that it
+/// may use; the span it returns is valid until the next call.
+struct TensorSource {
+  std::string name;
+  FileType type = FileType::f32;
+  std::vector<std::int64_t> shape;
+  std::function<std::span<const std::byte>(std::vector<float>& scratch)> bytes;
+};
+
+/// Tensors in PyTorch's order: wider types first, then by name. Adds format and hashes to the
+/// metadata when `hashed`. Returns the hash of the tensors.
+struct WriteOptions {
+  Metadata metadata = {};
+  bool hashed = true;
+};
+using Sink = std::function<void(std::span<const std::byte>)>;
+std::string write_safetensors(std::vector<TensorSource> tensors, const WriteOptions& options,
+                              const Sink& sink);
+/// The same into a file that appears complete or not at all.
+std::string save_safetensors(const std::filesystem::path& path, std::vector<TensorSource> tensors,
+                             const WriteOptions& options);
+
+}  // namespace fjord

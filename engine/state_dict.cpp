@@ -1,0 +1,236 @@
+// Reading and writing parameters; what makes a tensor unfit for either.
+#include "engine/state_dict.h"
+
+#include <algorithm>
+#include <array>
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <set>
+
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+constexpr std::string_view kPrefixes[] = {"module.", "model.", "_orig_mod.", "state_dict."};
+constexpr std::string_view kReadRemedy = "use another checkpoint or train it again";
+constexpr std::string_view kSaveRemedy =
+    "lower --lr, or train with --check to find the step that made it";
+
+std::string place_of(std::string_view file, std::string_view tensor) {
+  return fmt::format("{}, tensor '{}'", file, printable(tensor));
+}
+
+std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> index(shape.size());
+  for (std::size_t i = shape.size(); i-- > 0; flat /= shape[i]) index[i] = flat % shape[i];
+  return shape_text(index);
+}
+
+std::string first_ten(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min<std::size_t>(names.size(), 10);
+  std::string text =
+      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<long>(shown), ", "));
+  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
+}
+
+void check_type(const SafetensorsFile& file, const Assignment& a) {
+  const bool counter = a.parameter->role == Role::counter;
+  if (counter ? a.tensor->type == FileType::i64 : is_float(a.tensor->type)) return;
+  throw Error(ExitCode::model_file, "dtype", place_of(file.name(), a.tensor->name),
+              fmt::format("its type is {}, expected {}", name_of(a.tensor->type),
+                          counter ? "I64" : "F32, F64, F16 or BF16"),
+              "save it in that type");
+}
+
+void fill(const SafetensorsFile& file, const Assignment& a, const std::vector<std::byte>& bytes,
+          Parameters& parameters) {
+  const std::string place = place_of(file.name(), a.tensor->name);
+  if (a.parameter->role == Role::counter) {
+    std::int64_t count = 0;
+    std::memcpy(&count, bytes.data(), sizeof count);
+    if (count < 0)
+      throw Error(ExitCode::numeric, "values", place, fmt::format("a count of {}", count),
+                  kReadRemedy);
+    *static_cast<std::int64_t*>(a.parameter->value.data) = count;
+    return;
+  }
+  std::vector<float> values = to_floats(a.tensor->type, bytes);
+  if (a.adapt) values = a.adapt(values);
+  check_values(place, *a.parameter, values, kReadRemedy);
+  parameters.from_file_order(*a.parameter, values);
+}
+
+void note_conversions(const std::vector<Assignment>& assignments, Loaded& loaded) {
+  std::map<std::string_view, int> converted;
+  for (const Assignment& a : assignments)
+    if (is_float(a.tensor->type) && a.tensor->type != FileType::f32)
+      ++converted[name_of(a.tensor->type)];
+  for (const auto& [type, count] : converted)
+    loaded.notes.push_back(fmt::format("{} tensors converted from {} to F32", count, type));
+}
+
+}  // namespace
+
+void check_values(const std::string& place, const Parameter& parameter,
+                  const std::vector<float>& values, std::string_view remedy) {
+  const bool variance = parameter.role == Role::statistic && parameter.name.ends_with("_var");
+  std::int64_t bad = 0, normal = 0;
+  for (const float value : values) {
+    bad += !(std::fabs(value) <= FLT_MAX) || (variance && value < 0);
+    normal += std::fabs(value) >= FLT_MIN;
+  }
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ExitCode::numeric, "values", place, why, remedy);
+  };
+  if (bad > 0) {
+    const auto first = std::find_if(values.begin(), values.end(), [&](float value) {
+      return !std::isfinite(value) || (variance && value < 0);
+    });
+    refuse(fmt::format("value {} is {}, one of {} of {} that are not finite{}",
+                       index_text(first - values.begin(), parameter.file_shape()), *first, bad,
+                       values.size(), variance ? " or negative" : ""));
+  }
+  if (parameter.filter && parameter.role == Role::weight && normal == 0 && !values.empty())
+    refuse(fmt::format("all {} values are zero or denormal", values.size()));
+}
+
+std::map<std::string, const TensorEntry*> without_prefixes(
+    const SafetensorsFile& file, const std::function<bool(const std::string&)>& known,
+    std::vector<std::string>& notes) {
+  std::map<std::string, const TensorEntry*> stripped;
+  std::map<std::string_view, int> counts;
+  for (const TensorEntry& entry : file.header().tensors) {
+    std::string name = entry.name;
+    std::set<std::string_view> taken;
+    for (bool changed = true; changed && !known(name);) {
+      changed = false;
+      for (const std::string_view prefix : kPrefixes)
+        if (name.starts_with(prefix) && taken.insert(prefix).second) {
+          name.erase(0, prefix.size());
+          changed = true;
+          break;
+        }
+    }
+    // A name that no stripping makes known stays as it is, to be reported as the file has it.
+    if (!known(name))
+      name = entry.name;
+    else
+      for (const std::string_view prefix : taken) ++counts[prefix];
+    if (!stripped.emplace(name, &entry).second)
+      throw Error(
+          ExitCode::model_file, "state-dict", place_of(file.name(), entry.name),
+          fmt::format("without its prefix it is '{}', which the file has as well", printable(name)),
+          "save one model to a file");
+  }
+  for (const auto& [prefix, count] : counts)
+    notes.push_back(fmt::format("prefix '{}' taken off {} tensor names", prefix, count));
+  return stripped;
+}
+
+void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch) {
+  std::vector<std::string> parts;
+  const auto add = [&parts](const std::vector<std::string>& names, std::string_view what) {
+    if (!names.empty())
+      parts.push_back(fmt::format("{} {} ({})", names.size(), what, first_ten(names)));
+  };
+  add(mismatch.missing, "missing");
+  add(mismatch.extra, "unexpected");
+  add(mismatch.reshaped, "of another shape");
+  if (parts.empty()) return;
+  throw Error(ExitCode::model_file, "state-dict", file.name(),
+              fmt::format("its tensors are not those of this model: {}", fmt::join(parts, "; ")),
+              "give the --arch, --encoder, --in-channels and --classes that it was made with");
+}
+
+Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
+              Parameters& parameters) {
+  std::map<const TensorEntry*, const Assignment*> use;
+  for (const Assignment& a : assignments) {
+    check_type(file, a);
+    use[a.tensor] = &a;
+  }
+  Loaded loaded{file.header().metadata, "", {}};
+  const std::vector<TensorEntry>& tensors = file.header().tensors;
+  std::vector<Digest> digests(tensors.size());
+  std::vector<std::exception_ptr> failures(tensors.size());
+  const auto count = static_cast<std::int64_t>(tensors.size());
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t i = 0; i < count; ++i) try {
+      const std::vector<std::byte> bytes = file.read(tensors[i]);
+      const auto a = use.find(&tensors[i]);
+      if (a != use.end()) fill(file, *a->second, bytes, parameters);
+      digests[i] = digest_of(tensors[i], bytes);
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+  verify_hash(file, digests);
+  loaded.hash = combined_hash(digests);
+  note_conversions(assignments, loaded);
+  return loaded;
+}
+
+Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters) {
+  const SafetensorsFile file(path);
+  std::vector<std::string> notes;
+  auto tensors = without_prefixes(
+      file, [&](const std::string& name) { return parameters.find(name) != nullptr; }, notes);
+  Mismatch mismatch;
+  std::vector<Assignment> assignments;
+  for (Parameter& parameter : parameters.all()) {
+    const auto found = tensors.find(parameter.name);
+    if (found == tensors.end()) {
+      if (parameter.role == Role::counter)
+        *static_cast<std::int64_t*>(parameter.value.data) = 0;
+      else
+        mismatch.missing.push_back(parameter.name);
+      continue;
+    }
+    if (found->second->shape != parameter.file_shape())
+      mismatch.reshaped.push_back(fmt::format("{}: file {}, model {}", parameter.name,
+                                              shape_text(found->second->shape),
+                                              shape_text(parameter.file_shape())));
+    assignments.push_back({found->second, &parameter, {}});
+    tensors.erase(found);
+  }
+  for (const auto& [name, entry] : tensors) mismatch.extra.push_back(printable(name));
+  refuse_mismatch(file, mismatch);
+  Loaded loaded = assign(file, assignments, parameters);
+  loaded.notes.insert(loaded.notes.begin(), notes.begin(), notes.end());
+  return loaded;
+}
+
+std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std::string& file) {
+  std::vector<TensorSource> sources;
+  for (const Parameter& p : parameters.all()) {
+    const bool counter = p.role == Role::counter;
+    sources.push_back({p.name, counter ? FileType::i64 : FileType::f32, p.file_shape(),
+                       [&parameters, &p, counter, file](std::vector<float>& scratch) {
+                         if (counter)
+                           return std::span(static_cast<const std::byte*>(p.value.data), 8);
+                         scratch = parameters.to_file_order(p);
+                         check_values(place_of(file, p.name), p, scratch, kSaveRemedy);
+                         return std::as_bytes(std::span<const float>(scratch));
+                       }});
+  }
+  return sources;
+}
+
+std::string save_state_dict(const std::filesystem::path& path, const Parameters& parameters,
+                            const Metadata& metadata) {
+  return save_safetensors(path, tensor_sources(parameters, printable(path.native())),
+                          {.metadata = metadata});
+}
+
+std::string state_hash(const Parameters& parameters) {
+  return write_safetensors(tensor_sources(parameters, "the model"), {},
+                           [](std::span<const std::byte>) {});
+}
+
+}  // namespace fjord

@@ -1,0 +1,69 @@
+// Parameters to and from files: SMP's state_dict keys, PyTorch's shapes and layout.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/parameters.h"
+#include "engine/safetensors.h"
+
+namespace fjord {
+
+/// What a load did. `notes` are lines for the user: what was converted, renamed or left out.
+struct Loaded {
+  Metadata metadata;
+  std::string hash;  // of the file's tensors; equal weights, statistics and counters, equal hash
+  std::vector<std::string> notes;
+};
+
+/// Fills the (allocated) parameters from a file that has exactly their tensors; missing
+/// num_batches_tracked become 0. Checks structure (exit 4), then values (7), then the hash (4);
+/// after a failure the parameters hold a mixture and must not be used.
+Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters);
+
+/// Writes all parameters, atomically. Throws Error{numeric} rather than save values that a load
+/// refuses. Returns the hash.
+std::string save_state_dict(const std::filesystem::path& path, const Parameters& parameters,
+                            const Metadata& metadata);
+
+/// The hash that save_state_dict would give.
+std::string state_hash(const Parameters& parameters);
+
+/// The parameters as tensors to write, for a writer of more than a state_dict. `file` is named in
+/// the Error{numeric} of a value that must not be saved.
+std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std::string& file);
+
+/// A tensor of a file and the parameter it fills; `adapt` (may be empty) makes the parameter's
+/// values, in PyTorch's order, from the file's.
+struct Assignment {
+  const TensorEntry* tensor = nullptr;
+  Parameter* parameter = nullptr;
+  std::function<std::vector<float>(const std::vector<float>&)> adapt;
+};
+
+/// Reads the assigned tensors; checks types, values and the hash of the whole file.
+Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
+              Parameters& parameters);
+
+/// The file's tensors under the names of `known`: the prefixes that wrappers add (module., model.,
+/// _orig_mod., state_dict.) are taken off, each at most once, and noted.
+std::map<std::string, const TensorEntry*> without_prefixes(
+    const SafetensorsFile& file, const std::function<bool(const std::string&)>& known,
+    std::vector<std::string>& notes);
+
+/// What does not fit, each list cut after ten names. Throws Error{model_file, "state-dict"} unless
+/// all three are empty.
+struct Mismatch {
+  std::vector<std::string> missing, extra, reshaped;
+};
+void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch);
+
+/// Throws Error{numeric, "values"} for NaN, Inf, a filter of zeros or denormals alone, a negative
+/// variance or count. `place` names file and tensor.
+void check_values(const std::string& place, const Parameter& parameter,
+                  const std::vector<float>& values, std::string_view remedy);
+
+}  // namespace fjord
