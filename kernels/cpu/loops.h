@@ -71,13 +71,11 @@ const Loops& loops();
 namespace plain {
 extern const Loops table;
 }
-#ifdef FJORD_X86_LOOPS
-namespace avx2 {
+namespace avx2 {  // this one and the next exist on x86 alone
 extern const Loops table;
 }
 namespace avx512 {
 extern const Loops table;
 }
-#endif
 
 }  // namespace fjord

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Who may include whom, and where a backend may show:
 #   tools -> models, data -> engine -> kernels; CUDA only in kernels/cuda; OpenMP and oneDNN only in
-#   kernels; image files only in data and tools; no #if but in the two files that are there for it.
+#   kernels; image files only in data and tools; no #if but in the files that are there for it: host
+#   or device, the version of oneDNN, the processor's family.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 
@@ -38,9 +39,9 @@ check_include() {  # FILE LINE INCLUDED
 
 check_lines() {  # FILE: conditional compilation and OpenMP where they do not belong
   case $1 in
-    kernels/host_device.h | kernels/cpu/onednn.cpp) ;;
+    kernels/host_device.h | kernels/cpu/onednn.cpp | kernels/cpu/backend.cpp) ;;
     *) grep -nE '^ *# *(if|ifdef|ifndef|elif)\b' "$1" |
-      sed -E "s|^([0-9]+):.*|$1:\1: #if outside of kernels/host_device.h and kernels/cpu/onednn.cpp|" ;;
+      sed -E "s|^([0-9]+):.*|$1:\1: #if outside of host_device.h, onednn.cpp and backend.cpp of kernels|" ;;
   esac
   case $1 in
     kernels/* | tests/*) ;;

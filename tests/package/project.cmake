@@ -1,0 +1,6 @@
+cmake_minimum_required(VERSION 3.25)
+project(example LANGUAGES CXX)
+set(CMAKE_CXX_STANDARD 20)
+find_package(fjord REQUIRED)
+add_executable(example example.cpp)
+target_link_libraries(example PRIVATE fjord::fjord)
