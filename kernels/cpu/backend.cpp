@@ -74,6 +74,9 @@ void enable_cpu_kernels(Isa isa) {
   fill_spatial_kernels();
   fill_optimizer_kernels();
   fill_conv_kernels();
+  fill_loss_kernels();
+  fill_lovasz_kernels();
+  fill_confusion_kernels();
 }
 
 }  // namespace fjord

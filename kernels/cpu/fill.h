@@ -8,5 +8,8 @@ void fill_norm_kernels();
 void fill_spatial_kernels();
 void fill_optimizer_kernels();
 void fill_conv_kernels();
+void fill_loss_kernels();
+void fill_lovasz_kernels();
+void fill_confusion_kernels();
 
 }  // namespace fjord

@@ -1,0 +1,53 @@
+// The root of every training tape: a weighted sum of losses.
+#include "kernels/loss.h"
+
+#include "engine/loss_expression.h"
+#include "engine/ops.h"
+
+namespace fjord {
+
+namespace {
+
+// What the backward step reads; slopes and lovasz are absent when no term needs them.
+struct LossTensors {
+  Tensor value, slopes, lovasz;
+};
+
+LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
+                           const LossKernels& kernels) {
+  LossTensors t;
+  t.value = net.resident({}, logits.dtype(), "loss");
+  if (!kernels.terms.regions.empty() || !kernels.terms.pixels.empty()) {
+    const std::int64_t count =
+        loss_slope_count(logits.c(), static_cast<std::int64_t>(kernels.terms.pixels.size()));
+    t.slopes = net.tensor({1, 1, 1, count}, DType::f64, "loss slopes", Kind::activation);
+    net.record(loss_forward, in(logits), in(label), out(t.slopes), out(t.value), kernels.terms);
+  }
+  if (kernels.lovasz) {
+    t.lovasz = net.tensor(logits.shape(), "lovasz slope");
+    const std::int64_t count = lovasz_scratch_count(logits.shape(), *kernels.lovasz);
+    Tensor scratch = net.tensor({1, 1, 1, count}, DType::i64, "lovasz order", Kind::scratch);
+    const Write write = t.slopes ? Write::add : Write::store;
+    net.record(lovasz_forward, in(logits), in(label), out(t.lovasz), out(scratch),
+               Out{t.value.slot, write}, *kernels.lovasz);
+  }
+  return t;
+}
+
+}  // namespace
+
+Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression) {
+  const LossKernels kernels =
+      loss_kernels(expression, logits.shape(), label.shape(), label.dtype());
+  const LossTensors t = record_forward(net, net.materialize(logits), label, kernels);
+  t.value.slot->needs_grad = logits.needs_grad();
+  // The loss is the root: nobody writes a gradient to it, so nothing is waited for.
+  net.tape->recipes.push_back([=] {
+    if (Out dlogits = net.grad_sink(logits))
+      net.record(loss_backward, in(net.materialize(logits)), in(label), in(t.slopes), in(t.lovasz),
+                 dlogits, kernels.terms);
+  });
+  return t.value;
+}
+
+}  // namespace fjord

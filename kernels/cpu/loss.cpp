@@ -1,0 +1,272 @@
+// Region and pixel losses on the CPU: one pass for all sums, one pass for the gradient. The
+// per-pixel work reads each logit once and keeps a pixel's probabilities on the stack.
+#include "kernels/cpu/loss.h"
+
+#include <array>
+#include <vector>
+
+namespace fjord {
+namespace {
+
+constexpr int kMaxClasses = 256;  // of a u8 label
+
+// Where the sums of a chunk stand: three per class, one per pixel loss, the labels' weights.
+struct Sums {
+  std::vector<double> values;
+  int classes, pixel_losses;
+
+  Sums(int classes, int pixel_losses, std::int64_t chunks)
+      : values(static_cast<std::size_t>(chunks * width(classes, pixel_losses))),
+        classes(classes),
+        pixel_losses(pixel_losses) {}
+  static std::int64_t width(int classes, int pixel_losses) {
+    return 3 * classes + 2 * pixel_losses;
+  }
+  double* of(std::int64_t chunk) { return values.data() + chunk * width(classes, pixel_losses); }
+  RegionSums region(int c) const {
+    return {values[static_cast<std::size_t>(3 * c)], values[static_cast<std::size_t>(3 * c + 1)],
+            values[static_cast<std::size_t>(3 * c + 2)]};
+  }
+  double pixel(int k) const { return values[static_cast<std::size_t>(3 * classes + 2 * k)]; }
+  double label_weight(int k) const {
+    return values[static_cast<std::size_t>(3 * classes + 2 * k + 1)];
+  }
+  // Adds every chunk's sums, in order, to those of the first.
+  void fold(std::int64_t chunks) {
+    for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+      for (std::int64_t i = 0; i < width(classes, pixel_losses); ++i)
+        values[static_cast<std::size_t>(i)] += of(chunk)[i];
+  }
+};
+
+double weight_of(const PixelLoss& loss, int c) {
+  return loss.class_weights.empty() ? 1 : loss.class_weights[static_cast<std::size_t>(c)];
+}
+
+double weight_sum(const PixelLoss& loss, int classes) {
+  double sum = 0;
+  for (int c = 0; c < classes; ++c) sum += weight_of(loss, c);
+  return sum;
+}
+
+Bce<float> bce_of(const PixelLoss& loss, int c) {
+  const double positive = loss.positive.empty() ? 1 : loss.positive[static_cast<std::size_t>(c)];
+  return {static_cast<float>(loss.smooth), static_cast<float>(positive)};
+}
+
+// --- sums ---
+
+void sum_elements(In logits, In label, const LossTerms& terms, std::int64_t begin, std::int64_t end,
+                  double* sums) {
+  const int classes = static_cast<int>(logits.shape().c);
+  const ElementLabel labels(label, terms.label);
+  const float* z = logits.as<float>();
+  double* pixel_sums = sums + 3 * classes;
+  for (std::int64_t i = begin * classes; i < end * classes; ++i) {
+    if (!labels.counts(i)) continue;
+    const int c = static_cast<int>(i % classes);
+    const float t = labels[i];
+    if (!terms.regions.empty()) {
+      const float p = sigmoid(z[i]);
+      sums[3 * c] += static_cast<double>(p);
+      sums[3 * c + 1] += static_cast<double>(t);
+      sums[3 * c + 2] += static_cast<double>(std::fabs(p - t));
+    }
+    for (std::size_t k = 0; k < terms.pixels.size(); ++k)
+      pixel_sums[2 * k] += weight_of(terms.pixels[k], c) *
+                           static_cast<double>(bce_of(terms.pixels[k], c).value(z[i], t));
+  }
+}
+
+double softce_value(const PixelLoss& loss, const float* z, int classes, int label, double log_sum) {
+  double sum_log_p = 0;
+  if (loss.smooth > 0)
+    for (int c = 0; c < classes; ++c)
+      sum_log_p += weight_of(loss, c) * (static_cast<double>(z[c]) - log_sum);
+  return SoftCe{loss.smooth, classes}.value(weight_of(loss, label),
+                                            static_cast<double>(z[label]) - log_sum, sum_log_p);
+}
+
+void sum_classes(In logits, In label, const LossTerms& terms, std::int64_t begin, std::int64_t end,
+                 double* sums) {
+  const int classes = static_cast<int>(logits.shape().c);
+  double* pixel_sums = sums + 3 * classes;
+  std::array<float, kMaxClasses> p;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const int t = class_of(label.as<std::uint8_t>()[i], classes, terms.label);
+    if (t < 0) continue;
+    const float* z = logits.as<float>() + i * classes;
+    const double log_sum = softmax(z, classes, p.data());
+    if (!terms.regions.empty())
+      for (int c = 0; c < classes; ++c) {
+        sums[3 * c] += static_cast<double>(p[static_cast<std::size_t>(c)]);
+        const float hot = c == t ? 1.0f : 0.0f;
+        sums[3 * c + 1] += static_cast<double>(hot);
+        sums[3 * c + 2] += static_cast<double>(std::fabs(p[static_cast<std::size_t>(c)] - hot));
+      }
+    for (std::size_t k = 0; k < terms.pixels.size(); ++k) {
+      pixel_sums[2 * k] += softce_value(terms.pixels[k], z, classes, t, log_sum);
+      pixel_sums[2 * k + 1] += weight_of(terms.pixels[k], t);
+    }
+  }
+}
+
+// --- from sums to the loss and its slopes ---
+
+double finish_region(const RegionLoss& loss, const Sums& sums, double* slopes) {
+  const Tversky tversky{loss.alpha, loss.beta, loss.smooth, loss.eps, loss.log_loss};
+  double mean = 0;
+  for (int c = 0; c < sums.classes; ++c)
+    if (sums.region(c).t > 0)
+      mean += loss.share[static_cast<std::size_t>(c)] * tversky(sums.region(c)).value;
+  // Rounding may leave a perfect score at -1e-17, and a power's slope at 0 is not finite.
+  const double base = loss.gamma == 1 ? mean : std::max(mean, 0.0);
+  double outer = loss.weight;
+  if (loss.gamma != 1) outer *= base > 0 ? loss.gamma * std::pow(base, loss.gamma - 1) : 0;
+  for (int c = 0; c < sums.classes; ++c) {
+    if (!(sums.region(c).t > 0)) continue;
+    const RegionValue value = tversky(sums.region(c));
+    slopes[2 * c] += outer * loss.share[static_cast<std::size_t>(c)] * value.dp;
+    slopes[2 * c + 1] += outer * loss.share[static_cast<std::size_t>(c)] * value.dd;
+  }
+  return loss.weight * std::pow(base, loss.gamma);
+}
+
+// The factor of every pixel's value: weight over what the mean divides by.
+double pixel_factor(const PixelLoss& loss, Shape logits, double label_weight) {
+  if (loss.sum) return loss.weight;
+  if (loss.kind == PixelLoss::Kind::bce) return loss.weight / static_cast<double>(logits.count());
+  if (loss.class_weights.empty()) return loss.weight / static_cast<double>(logits.pixels());
+  return label_weight > 0 ? loss.weight / label_weight : 0;
+}
+
+double finish(const LossTerms& terms, Shape logits, const Sums& sums, double* slopes) {
+  std::fill_n(slopes, loss_slope_count(logits.c, sums.pixel_losses), 0.0);
+  double loss = 0;
+  for (const RegionLoss& region : terms.regions) loss += finish_region(region, sums, slopes);
+  for (int k = 0; k < sums.pixel_losses; ++k) {
+    double& factor = slopes[2 * logits.c + k];
+    factor = pixel_factor(terms.pixels[static_cast<std::size_t>(k)], logits, sums.label_weight(k));
+    loss += factor * sums.pixel(k);
+  }
+  return loss;
+}
+
+void forward(In logits, In label, Out slopes, Out loss, const LossTerms& terms, Stream&) {
+  require_f32(logits, "loss_forward");
+  const Shape s = logits.shape();
+  Sums sums(static_cast<int>(s.c), static_cast<int>(terms.pixels.size()),
+            std::max<std::int64_t>(1, loss_chunks(s.pixels())));
+  const auto sum = terms.label.form == LabelForm::elements ? sum_elements : sum_classes;
+  for_each_chunk(s.pixels(), [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
+    sum(logits, label, terms, begin, end, sums.of(chunk));
+  });
+  sums.fold(loss_chunks(s.pixels()));
+  write_loss(loss, finish(terms, s, sums, slopes.as<double>()));
+}
+
+// --- gradient ---
+
+struct GradientPass {
+  In logits, label, slope;
+  const double* slopes;  // null without region and pixel losses
+  float* dlogits;
+  bool add;
+  const LossTerms& terms;
+  int classes;
+
+  void write(std::int64_t i, double value) const {
+    dlogits[i] = static_cast<float>(add ? static_cast<double>(dlogits[i]) + value : value);
+  }
+  double lovasz(std::int64_t i) const {
+    return slope ? static_cast<double>(slope.as<float>()[i]) : 0.0;
+  }
+
+  double element(const ElementLabel& labels, std::int64_t i) const {
+    const int c = static_cast<int>(i % classes);
+    const float p = sigmoid(logits.as<float>()[i]), t = labels[i];
+    const double by_p = slopes[2 * c] + slopes[2 * c + 1] * static_cast<double>(sign(p - t));
+    double dz = by_p * static_cast<double>(p * (1 - p));
+    for (std::size_t k = 0; k < terms.pixels.size(); ++k)
+      dz += slopes[2 * classes + static_cast<int>(k)] * weight_of(terms.pixels[k], c) *
+            static_cast<double>(bce_of(terms.pixels[k], c).gradient(p, t));
+    return dz;
+  }
+
+  void elements(std::int64_t begin, std::int64_t end) const {
+    const ElementLabel labels(label, terms.label);
+    for (std::int64_t i = begin * classes; i < end * classes; ++i)
+      write(i, !labels.counts(i) ? 0.0 : lovasz(i) + (slopes ? element(labels, i) : 0.0));
+  }
+
+  // Adds the softmax cross-entropies of one pixel to dz.
+  void softce(int t, const float* p, double* dz) const {
+    for (std::size_t k = 0; k < terms.pixels.size(); ++k) {
+      const PixelLoss& loss = terms.pixels[k];
+      const SoftCe formula{loss.smooth, classes};
+      const double factor = slopes[2 * classes + static_cast<int>(k)];
+      const double total = weight_sum(loss, classes);
+      for (int c = 0; c < classes; ++c)
+        dz[c] += factor * formula.gradient(weight_of(loss, t), c == t, static_cast<double>(p[c]),
+                                           weight_of(loss, c), total);
+    }
+  }
+
+  void pixel(std::int64_t i, int t) const {
+    std::array<float, kMaxClasses> p;
+    std::array<double, kMaxClasses> dz;
+    softmax(logits.as<float>() + i * classes, classes, p.data());
+    double mean = 0;  // of the derivative by p, under p: softmax's gradient is p (dp - mean)
+    for (int c = 0; c < classes; ++c) {
+      const double pc = static_cast<double>(p[static_cast<std::size_t>(c)]);
+      double dp = lovasz(i * classes + c);
+      if (slopes) dp += slopes[2 * c] + slopes[2 * c + 1] * sign(pc - (c == t ? 1 : 0));
+      dz[static_cast<std::size_t>(c)] = dp;
+      mean += pc * dp;
+    }
+    for (int c = 0; c < classes; ++c) {
+      double& value = dz[static_cast<std::size_t>(c)];
+      value = static_cast<double>(p[static_cast<std::size_t>(c)]) * (value - mean);
+    }
+    if (slopes) softce(t, p.data(), dz.data());
+    for (int c = 0; c < classes; ++c) write(i * classes + c, dz[static_cast<std::size_t>(c)]);
+  }
+
+  void pixels(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const int t = class_of(label.as<std::uint8_t>()[i], classes, terms.label);
+      if (t >= 0)
+        pixel(i, t);
+      else
+        for (int c = 0; c < classes; ++c) write(i * classes + c, 0);
+    }
+  }
+};
+
+void backward(In logits, In label, In slopes, In slope, Out dlogits, const LossTerms& terms,
+              Stream&) {
+  require_f32(logits, "loss_backward");
+  const GradientPass pass{logits,
+                          label,
+                          slope,
+                          slopes ? slopes.as<double>() : nullptr,
+                          dlogits.as<float>(),
+                          dlogits.write == Write::add,
+                          terms,
+                          static_cast<int>(logits.shape().c)};
+  for_each_chunk(logits.shape().pixels(), [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    if (terms.label.form == LabelForm::elements)
+      pass.elements(begin, end);
+    else
+      pass.pixels(begin, end);
+  });
+}
+
+}  // namespace
+
+void fill_loss_kernels() {
+  loss_forward.cpu = forward;
+  loss_backward.cpu = backward;
+}
+
+}  // namespace fjord

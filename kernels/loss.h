@@ -1,0 +1,84 @@
+// Losses: slots and attributes. One pass over logits and label takes the sums of every region and
+// pixel loss of an expression, one pass writes the gradient of all of them; Lovasz sorts on its
+// own.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "kernels/kernel.h"
+
+namespace fjord {
+
+/// How logits and label meet. `elements`: sigmoid of every logit against a label of the same shape
+/// (binary and multi-label; u8 or the logits' type). `classes`: softmax over the channels against a
+/// u8 label n x h x w x 1 of class numbers.
+enum class LabelForm : std::uint8_t { elements, classes };
+
+/// A label equal to `ignore` takes part in no sum; nor does a class number outside of 0..C-1 (0..1
+/// for u8 elements): readers validate labels, kernels only stay inside of their memory.
+struct LabelRule {
+  LabelForm form = LabelForm::elements;
+  std::optional<int> ignore;
+};
+
+/// weight * (sum over classes of share[c] * f(score_c)) ^ gamma, f(s) = 1 - s or -log s, where
+/// score = (I + smooth) / max(I + alpha FP + beta FN + smooth, eps), over all pixels of the batch.
+/// Dice is alpha = beta = 0.5, Jaccard 1. Classes without a label pixel count as 0.
+struct RegionLoss {
+  double weight = 1;
+  double alpha = 0.5, beta = 0.5, gamma = 1;
+  double smooth = 0, eps = 1e-7;
+  bool log_loss = false;
+  std::vector<double> share;  // one per class; shares sum to 1
+};
+
+/// A loss that is a sum over pixels (bce: over elements), divided by how many there are, ignored
+/// ones included, or for softce with class weights by the sum of the labels' weights.
+struct PixelLoss {
+  enum class Kind : std::uint8_t { bce, softce } kind = Kind::bce;
+  double weight = 1;
+  double smooth = 0;
+  bool sum = false;                   // the sum itself instead of the mean
+  std::vector<double> positive;       // bce: weight of label 1, one per channel
+  std::vector<double> class_weights;  // one per channel or class; empty: all 1
+};
+
+struct LossTerms {
+  LabelRule label;
+  std::vector<RegionLoss> regions;
+  std::vector<PixelLoss> pixels;
+};
+
+/// Hinge for elements, softmax over the classes present for classes (Berman et al. 2018).
+struct Lovasz {
+  LabelRule label;
+  double weight = 1;
+  bool per_image = false;  // the mean of the losses of each image instead of one of the batch
+};
+
+/// Doubles that loss_forward leaves for loss_backward: per class the derivatives of the loss by the
+/// sum of probabilities and by the sum of |p - t|, then one factor per pixel loss.
+constexpr std::int64_t loss_slope_count(std::int64_t classes, std::int64_t pixel_losses) {
+  return 2 * classes + pixel_losses;
+}
+
+/// logits, label -> slopes (f64, see above), loss (one value of the logits' type, stored or added).
+inline Kernel<In, In, Out, Out, const LossTerms&> loss_forward{"loss_forward"};
+
+/// logits, label -> slope (like logits: derivative by each logit of the hinge form, by each
+/// probability of the softmax form), scratch (i64, 2 values for every error that is sorted at once:
+/// lovasz_scratch_count), loss (stored or added).
+inline Kernel<In, In, Out, Out, Out, const Lovasz&> lovasz_forward{"lovasz_forward"};
+
+constexpr std::int64_t lovasz_scratch_count(Shape logits, const Lovasz& lovasz) {
+  const std::int64_t pixels = logits.pixels() / (lovasz.per_image && logits.n > 0 ? logits.n : 1);
+  return 2 * pixels * (lovasz.label.form == LabelForm::elements ? logits.c : 1);
+}
+
+/// logits, label, slopes (absent without region and pixel losses), Lovasz slope (may be absent) ->
+/// dlogits of everything, written once. The gradient of the loss itself is 1: it is the root.
+inline Kernel<In, In, In, In, Out, const LossTerms&> loss_backward{"loss_backward"};
+
+}  // namespace fjord
