@@ -36,7 +36,15 @@ struct GeoTags {
   std::string warning() const;
 };
 
-/// The tags of a TIFF; empty for a TIFF without any. Throws as read_image does.
+class ByteSource;
+class TiffFile;
+
+/// Whether a TIFF says where it lies.
+bool has_georeference(const TiffFile& file);
+
+/// The tags of a TIFF; empty for one without any and for files of other formats. Throws as
+/// read_image does.
 GeoTags read_geotags(const std::filesystem::path& path);
+GeoTags read_geotags(ByteSource& source);
 
 }  // namespace fjord
