@@ -39,11 +39,14 @@ struct LabelMap {
 
   /// The text that parse() reads ("threshold:T" for a threshold): kept in the model's file.
   std::string text() const;
-  /// Classes back to the values that label files use: 256 entries; the smallest value of a class
-  /// that has several. Colour maps give the class itself (use colors_of_classes).
-  std::vector<std::uint8_t> inverse() const;
+  /// The value that label files use for each class, to write predictions with: the smallest of
+  /// several; the class itself where the map has none (colours).
+  std::vector<std::int64_t> values_of_classes() const;
   /// Class k's colour as 0xRRGGBB for maps of colours, else empty.
   std::vector<std::uint32_t> colors_of_classes() const;
+  /// Class of pixels that augmentation brings in from outside: kIgnore where the map ignores
+  /// anything, else 0.
+  std::uint8_t outside() const;
 };
 
 /// What the user said about labels.
@@ -57,6 +60,9 @@ struct LabelOptions {
 /// The map of a data set: what the user said, else binary 0/255 if any label is above 1, else 0/1;
 /// with K classes 0..K-1. Throws Error{usage} for options that contradict each other.
 LabelMap label_map_of(const LabelOptions& options, std::span<const Split> splits);
+
+/// Reads a label file for a map: a JPEG only where the map has a threshold.
+Image read_label(const LabelMap& map, const std::filesystem::path& file);
 
 /// A decoded label to classes, h*w bytes. Throws Error{dataset} naming file, value, pixel and the
 /// --labels that would accept it. A note for what was converted is appended to `notes`.

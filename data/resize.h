@@ -10,8 +10,8 @@
 namespace fjord {
 
 /// nearest: source index floor(i * in / out) in integers. linear: two taps along each axis around
-/// half-pixel centres (OpenCV's INTER_LINEAR). area: mean over the pixel's footprint, linear where
-/// it enlarges (OpenCV's INTER_AREA).
+/// half-pixel centres (OpenCV's INTER_LINEAR). area: mean over the pixel's footprint, linear along
+/// an axis that grows (OpenCV's INTER_AREA where both shrink).
 enum class Resampling : std::uint8_t { nearest, linear, area };
 
 /// How an image becomes the network's input: resized to height x width (0: kept as it is), or kept

@@ -169,6 +169,9 @@ inline AugmentSample draw_augmentation(Philox random, std::uint32_t epoch, std::
   return sample;
 }
 
+/// More bands than any sensor's image that is decoded whole.
+inline constexpr std::int64_t kMaxAugmentChannels = 512;
+
 struct AugmentImage {
   float range = 255;  // the value that counts as 1 in HSV
 };
@@ -185,5 +188,8 @@ struct AugmentLabel {
 inline Kernel<In, In, In, In, Out, AugmentImage> augment_image{"augment_image"};
 /// x (n x h x w x 1 of u8), samples -> y (n x H x W x 1 u8), nearest.
 inline Kernel<In, In, Out, AugmentLabel> augment_label{"augment_label"};
+
+/// Fills the CPU's slots; may be called again.
+void enable_cpu_augment();
 
 }  // namespace fjord
