@@ -1,0 +1,98 @@
+// The frame of every program.
+#include "tools/program.h"
+
+#include <csignal>
+#include <cstdio>
+#include <new>
+#include <nlohmann/json.hpp>
+
+#include "kernels/error.h"
+#include "kernels/threads.h"
+#include "tools/files.h"
+#include "tools/log.h"
+
+namespace fjord {
+
+void add_common_flags(Options& options, CommonFlags& flags) {
+  options.group("every program");
+  options.flag("quiet", &flags.quiet, {.help = "warnings and errors only", .saved = false});
+  options.flag("json", &flags.json,
+               {.value = "FILE|-", .help = "result as one JSON", .saved = false});
+  options.flag("device", &flags.device,
+               {.value = "NAME", .help = "auto, cpu, cuda", .choices = {"auto", "cpu", "cuda"}});
+  options.flag("isa", &flags.isa,
+               {.value = "NAME",
+                .help = "auto avx512 avx2 plain",
+                .choices = {"auto", "avx512", "avx2", "plain"}});
+  options.flag("threads", &flags.threads,
+               {.value = "N", .help = "0: every core", .range = {0, 1024}, .saved = false});
+  options.flag("seed", &flags.seed, {.value = "N", .help = "of everything random (0)"});
+}
+
+namespace {
+
+void check_isa(const std::string& isa) {
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if ((isa == "avx512" && !has_avx512) || (isa == "avx2" && !has_avx2))
+    throw Error(ExitCode::device, "no-isa", "--isa " + isa, "this processor does not have it",
+                has_avx2 ? "use --isa avx2 or --isa auto" : "use --isa plain or --isa auto");
+}
+
+}  // namespace
+
+void apply_common_flags(const CommonFlags& flags) {
+  set_quiet(flags.quiet);
+  if (flags.device == "cuda")
+    throw Error(ExitCode::device, "no-cuda", "--device cuda", "this build has no CUDA backend",
+                "use --device cpu");
+  check_isa(flags.isa);
+  set_threads(flags.threads);
+  if (flags.device == "auto")
+    say("device: cpu ({} threads; this build has no CUDA backend)", threads());
+}
+
+int run_program(int argc, char** argv, int (*body)(int argc, char** argv)) {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  auto fail = [](std::string_view line, ExitCode code) {
+    show_status("");
+    note(line);
+    fmt::print(stderr, "{}\n", line);
+    return static_cast<int>(code);
+  };
+  try {
+    const int code = body(argc, argv);
+    // A reader that went away (| head) is its own business; any other failure of stdout is ours.
+    if (std::fflush(stdout) == 0 || errno == EPIPE) return code;
+    throw Error(ExitCode::io, "io", "stdout", "cannot be written",
+                "write to a file by --json FILE");
+  } catch (const Error& error) {
+    return fail(error.what(), error.exit);
+  } catch (const std::bad_alloc&) {
+    return fail(
+        "error[E-memory] out of memory - an allocation failed - use a smaller --batch or --size",
+        ExitCode::bug);
+  } catch (const std::exception& error) {
+    return fail(fmt::format("error[E-bug] {} - this should not happen - please report it with the "
+                            "command",
+                            printable(error.what())),
+                ExitCode::bug);
+  }
+}
+
+void print_result(const CommonFlags& flags, const std::string& text) {
+  if (flags.json != "-") std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+void write_json(const CommonFlags& flags, const nlohmann::ordered_json& object) {
+  if (flags.json.empty()) return;
+  const std::string line =
+      object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (flags.json == "-")
+    std::fwrite(line.data(), 1, line.size(), stdout);
+  else
+    write_file_atomically(flags.json, line);
+}
+
+}  // namespace fjord
