@@ -45,9 +45,9 @@ void record_backward_filter(const Net& net, const ConvShape& shape, Tensor x, Te
                    }});
 }
 
-void record_backward_data(const Net& net, const ConvShape& shape, Tensor dy, Tensor weight,
-                          Out dx) {
+void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor weight, Out dx) {
   if (!dx) return;
+  shape.write = dx.write;
   ConvBackwardData pass;
   Stream stream{net.tape->options.backend, nullptr};
   prepare_conv_backward_data(shape, pass, stream);
