@@ -1,0 +1,14 @@
+// Fills all reference slots; each file fills its own.
+#include "tests/reference/reference.h"
+
+namespace fjord {
+
+void enable_reference_kernels() {
+  reference::fill_conv();
+  reference::fill_norm();
+  reference::fill_pointwise();
+  reference::fill_spatial();
+  reference::fill_optimizer();
+}
+
+}  // namespace fjord

@@ -1,0 +1,28 @@
+// The reference backend: every kernel slot in double, naive loops written from the formulas of the
+// papers and PyTorch's documentation. It shares nothing with the backends that it judges.
+#pragma once
+
+#include "kernels/view.h"
+
+namespace fjord {
+
+/// Fills the reference slots. Tensors are f64; labels, taps and counters keep their types.
+void enable_reference_kernels();
+
+namespace reference {
+
+void fill_conv();
+void fill_norm();
+void fill_pointwise();
+void fill_spatial();
+void fill_optimizer();
+
+/// Stores or adds one value.
+inline void put(Out out, std::int64_t i, double value) {
+  if (!out) return;
+  double& target = out.as<double>()[i];
+  target = out.write == Write::add ? target + value : value;
+}
+
+}  // namespace reference
+}  // namespace fjord
