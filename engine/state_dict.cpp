@@ -132,6 +132,11 @@ std::map<std::string, const TensorEntry*> without_prefixes(
   return stripped;
 }
 
+void Mismatch::add_reshaped(const Parameter& parameter, const TensorEntry& tensor) {
+  reshaped.push_back(fmt::format("{}: file {}, model {}", parameter.name, shape_text(tensor.shape),
+                                 shape_text(parameter.file_shape())));
+}
+
 void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch) {
   std::vector<std::string> parts;
   const auto add = [&parts](const std::vector<std::string>& names, std::string_view what) {
@@ -142,9 +147,10 @@ void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch) {
   add(mismatch.extra, "unexpected");
   add(mismatch.reshaped, "of another shape");
   if (parts.empty()) return;
-  throw Error(ExitCode::model_file, "state-dict", file.name(),
-              fmt::format("its tensors are not those of this model: {}", fmt::join(parts, "; ")),
-              "give the --arch, --encoder, --in-channels and --classes that it was made with");
+  throw Error(
+      ExitCode::model_file, "state-dict", file.name(),
+      fmt::format("its tensors are not those of {}: {}", mismatch.of, fmt::join(parts, "; ")),
+      mismatch.remedy);
 }
 
 Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
@@ -159,7 +165,6 @@ Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assign
   std::vector<Digest> digests(tensors.size());
   std::vector<std::exception_ptr> failures(tensors.size());
   const auto count = static_cast<std::int64_t>(tensors.size());
-#pragma omp parallel for schedule(dynamic)
   for (std::int64_t i = 0; i < count; ++i) try {
       const std::vector<std::byte> bytes = file.read(tensors[i]);
       const auto a = use.find(&tensors[i]);
@@ -193,9 +198,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
       continue;
     }
     if (found->second->shape != parameter.file_shape())
-      mismatch.reshaped.push_back(fmt::format("{}: file {}, model {}", parameter.name,
-                                              shape_text(found->second->shape),
-                                              shape_text(parameter.file_shape())));
+      mismatch.add_reshaped(parameter, *found->second);
     assignments.push_back({found->second, &parameter, {}});
     tensors.erase(found);
   }

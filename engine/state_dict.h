@@ -57,7 +57,12 @@ std::map<std::string, const TensorEntry*> without_prefixes(
 /// What does not fit, each list cut after ten names. Throws Error{model_file, "state-dict"} unless
 /// all three are empty.
 struct Mismatch {
-  std::vector<std::string> missing, extra, reshaped;
+  std::string_view of = "this model";
+  std::string_view remedy =
+      "give the --arch, --encoder, --in-channels and --classes that it was made with";
+  std::vector<std::string> missing = {}, extra = {}, reshaped = {};
+
+  void add_reshaped(const Parameter& parameter, const TensorEntry& tensor);
 };
 void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch);
 

@@ -1,0 +1,218 @@
+// SMP's config.json <-> ModelOptions.
+#include "models/config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::string_view kModelKey = "fjord.model";
+constexpr std::size_t kLimit = 1'000'000;  // bytes of a config
+constexpr std::int64_t kMaxChannels = 65536;
+
+// SMP's classes; an architecture's name is its class in lower case.
+constexpr std::string_view kClasses[] = {"Unet", "UnetPlusPlus", "MAnet",     "Linknet",
+                                         "FPN",  "PSPNet",       "DeepLabV3", "DeepLabV3Plus",
+                                         "PAN",  "UPerNet",      "Segformer", "DPT"};
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
+
+// Reads one config; remembers its name for the errors.
+class Reader {
+ public:
+  explicit Reader(std::string name) : name_(std::move(name)) {}
+
+  ModelConfig read(const std::string& text);
+
+ private:
+  [[noreturn]] void refuse(std::string_view why, std::string_view remedy) const {
+    throw Error(ExitCode::model_file, "config", name_, why, remedy);
+  }
+  Json parse(const std::string& text) const;
+  void take(const std::string& key, const Json& value);
+  bool take_option(const std::string& key, const Json& value);
+  void demand_default(const std::string& key, const Json& value, std::vector<Json> accepted);
+  int integer(const std::string& key, const Json& value, std::int64_t low, std::int64_t high) const;
+  std::string known_name(const std::string& key, const Json& value,
+                         const std::vector<std::string_view>& known) const;
+  std::vector<int> channels(const std::string& key, const Json& value) const;
+
+  static std::string shown(const Json& value) {
+    return printable(value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 60));
+  }
+
+  std::string name_;
+  ModelConfig config_;
+};
+
+Json Reader::parse(const std::string& text) const {
+  if (text.size() > kLimit) refuse(fmt::format("longer than {} bytes", kLimit), "save it again");
+  std::set<std::string> keys;
+  const auto unique = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth == 1 && event == Json::parse_event_t::key &&
+        !keys.insert(value.get<std::string>()).second)
+      refuse(fmt::format("'{}' is given twice", printable(value.get<std::string>())),
+             "correct the file");
+    return true;
+  };
+  Json json;
+  try {
+    json = Json::parse(text, unique);
+  } catch (const Json::parse_error& error) {
+    refuse(fmt::format("not valid JSON (byte {})", error.byte), "correct the file");
+  }
+  if (!json.is_object()) refuse("not a JSON object", "correct the file");
+  return json;
+}
+
+int Reader::integer(const std::string& key, const Json& value, std::int64_t low,
+                    std::int64_t high) const {
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<std::uint64_t>();
+    if (number >= static_cast<std::uint64_t>(low) && number <= static_cast<std::uint64_t>(high))
+      return static_cast<int>(number);
+  }
+  refuse(fmt::format("'{}' is {}, expected a whole number from {} to {}", key, shown(value), low,
+                     high),
+         "correct the file");
+}
+
+std::string Reader::known_name(const std::string& key, const Json& value,
+                               const std::vector<std::string_view>& known) const {
+  const std::string name = value.is_string() ? value.get<std::string>() : "";
+  if (std::ranges::find(known, name) == known.end())
+    refuse(fmt::format("'{}' is {}, which this build does not have; it has {}", key, shown(value),
+                       fmt::join(known, ", ")),
+           "use a model of one of these");
+  return name;
+}
+
+std::vector<int> Reader::channels(const std::string& key, const Json& value) const {
+  if (!value.is_array() || value.size() > 8)
+    refuse(fmt::format("'{}' is {}, expected a list of numbers", key, shown(value)),
+           "correct the file");
+  std::vector<int> list;
+  for (const Json& number : value) list.push_back(integer(key, number, 1, kMaxChannels));
+  return list;
+}
+
+void Reader::demand_default(const std::string& key, const Json& value, std::vector<Json> accepted) {
+  if (std::ranges::find(accepted, value) != accepted.end()) return;
+  refuse(fmt::format("'{}' is {}, fjord builds {} only", key, shown(value), accepted[0].dump()),
+         "use a model without it");
+}
+
+bool Reader::take_option(const std::string& key, const Json& value) {
+  ModelOptions& o = config_.options;
+  if (key == "_model_class") {
+    const Json name = value.is_string() ? Json(lower(value.get<std::string>())) : value;
+    o.arch = known_name(key, name, architecture_names());
+  } else if (key == "encoder_name") {
+    o.encoder = known_name(key, value, encoder_names());
+  } else if (key == "encoder_depth") {
+    o.encoder_depth = integer(key, value, 3, 5);
+  } else if (key == "in_channels") {
+    o.in_channels = integer(key, value, 1, kMaxChannels);
+  } else if (key == "classes") {
+    o.classes = integer(key, value, 1, kMaxChannels);
+  } else if (key == "decoder_channels") {
+    o.decoder_channels = channels(key, value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void Reader::take(const std::string& key, const Json& value) {
+  if (take_option(key, value) || key == "encoder_weights") return;
+  if (key == "decoder_attention_type" || key == "aux_params") {
+    demand_default(key, value, {nullptr});
+  } else if (key == "decoder_use_norm" || key == "decoder_use_batchnorm") {
+    demand_default(key, value, {"batchnorm", true});
+  } else if (key == "decoder_interpolation") {
+    demand_default(key, value, {"nearest"});
+  } else if (key == "activation") {
+    if (!value.is_null())
+      config_.notes.push_back(
+          fmt::format("{}: activation {} left out: outputs are logits", name_, shown(value)));
+  } else if (!key.starts_with("_")) {
+    config_.notes.push_back(fmt::format("{}: '{}' is not known and has no effect", name_,
+                                        printable(key.substr(0, 60))));
+  }
+}
+
+ModelConfig Reader::read(const std::string& text) {
+  const Json json = parse(text);
+  for (const auto& [key, value] : json.items()) take(key, value);
+  const ModelOptions& o = config_.options;
+  if (!json.contains("_model_class"))
+    config_.notes.push_back(fmt::format("{}: no '_model_class', taken for Unet", name_));
+  if (static_cast<int>(o.decoder_channels.size()) != o.encoder_depth)
+    refuse(fmt::format("'decoder_channels' has {} numbers for an 'encoder_depth' of {}",
+                       o.decoder_channels.size(), o.encoder_depth),
+           "correct the file");
+  return std::move(config_);
+}
+
+Json smp_json(const ModelOptions& options) {
+  const auto row = std::ranges::find_if(
+      kClasses, [&](std::string_view name) { return lower(name) == options.arch; });
+  check(row != std::end(kClasses), "smp_config", "SMP has no class for '{}'", options.arch);
+  return {{"_model_class", *row},
+          {"activation", nullptr},
+          {"aux_params", nullptr},
+          {"classes", options.classes},
+          {"decoder_attention_type", nullptr},
+          {"decoder_channels", options.decoder_channels},
+          {"decoder_interpolation", "nearest"},
+          {"decoder_use_norm", "batchnorm"},
+          {"encoder_depth", options.encoder_depth},
+          {"encoder_name", options.encoder},
+          {"encoder_weights", nullptr},
+          {"in_channels", options.in_channels}};
+}
+
+}  // namespace
+
+std::string smp_config(const ModelOptions& options) { return smp_json(options).dump(2); }
+
+ModelConfig parse_smp_config(const std::string& name, const std::string& text) {
+  return Reader(name).read(text);
+}
+
+ModelConfig read_smp_config(const std::filesystem::path& path) {
+  const std::string name = printable(path.native());
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kLimit + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.is_open() || file.bad())
+    throw Error(ExitCode::io, "open", name, "it cannot be read", "check the path");
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return parse_smp_config(name, text);
+}
+
+Metadata model_metadata(const ModelOptions& options) {
+  return {{std::string(kModelKey), smp_json(options).dump()}};
+}
+
+std::optional<ModelOptions> model_options(const std::string& name, const Metadata& metadata) {
+  const auto row = metadata.find(std::string(kModelKey));
+  if (row == metadata.end()) return {};
+  return parse_smp_config(name + ", metadata", row->second).options;
+}
+
+}  // namespace fjord

@@ -1,0 +1,108 @@
+// SMP's config.json: what is written is what save_pretrained writes; what is read, what is refused.
+#include "models/config.h"
+
+#include "tests/checkpoints/files.h"
+
+namespace fjord::test {
+
+namespace {
+
+// Written by save_pretrained of smp.Unet("resnet34", encoder_weights=None), SMP 0.6.0.
+constexpr const char* kSaved = R"({
+  "_model_class": "Unet",
+  "activation": null,
+  "aux_params": null,
+  "classes": 1,
+  "decoder_attention_type": null,
+  "decoder_channels": [
+    256,
+    128,
+    64,
+    32,
+    16
+  ],
+  "decoder_interpolation": "nearest",
+  "decoder_use_norm": "batchnorm",
+  "encoder_depth": 5,
+  "encoder_name": "resnet34",
+  "encoder_weights": null,
+  "in_channels": 3
+})";
+
+void refused(std::string_view text, std::string_view rest) {
+  const Caught error = caught([&] { parse_smp_config("c.json", std::string(text)); });
+  CAPTURE(text);
+  CHECK(error.exit == 4);
+  CHECK(error.line == fmt::format("error[E-config] c.json - {}", rest));
+}
+
+}  // namespace
+
+TEST_CASE("config.json is written as SMP writes it") { CHECK(smp_config({}) == kSaved); }
+
+TEST_CASE("options survive config.json and metadata") {
+  const ModelOptions options{.encoder = "resnet18",
+                             .in_channels = 4,
+                             .classes = 6,
+                             .encoder_depth = 3,
+                             .decoder_channels = {64, 32, 16}};
+  const ModelConfig config = parse_smp_config("c.json", smp_config(options));
+  CHECK(config.notes.empty());
+  const std::optional<ModelOptions> metadata = model_options("m", model_metadata(options));
+  REQUIRE(metadata.has_value());
+  for (const ModelOptions& read : {config.options, *metadata}) {
+    CHECK(read.arch == "unet");
+    CHECK(read.encoder == "resnet18");
+    CHECK(read.in_channels == 4);
+    CHECK(read.classes == 6);
+    CHECK(read.encoder_depth == 3);
+    CHECK(read.decoder_channels == std::vector<int>{64, 32, 16});
+  }
+  CHECK(!model_options("m", {{"format", "pt"}}).has_value());
+}
+
+TEST_CASE("what has no effect is noted") {
+  CHECK(parse_smp_config("c.json", R"({"activation":"sigmoid","dropout":0.5,"_x":1})").notes ==
+        std::vector<std::string>{"c.json: activation \"sigmoid\" left out: outputs are logits",
+                                 "c.json: 'dropout' is not known and has no effect",
+                                 "c.json: no '_model_class', taken for Unet"});
+  CHECK(parse_smp_config("c.json", R"({"_model_class":"Unet","decoder_use_batchnorm":true})")
+            .notes.empty());
+}
+
+TEST_CASE("wrong and unsupported values are refused") {
+  refused("{", "not valid JSON (byte 2) - correct the file");
+  refused("[]", "not a JSON object - correct the file");
+  refused(std::string(1'000'001, ' '), "longer than 1000000 bytes - save it again");
+  refused(R"({"classes":1,"classes":2})", "'classes' is given twice - correct the file");
+  refused(R"({"classes":-1})",
+          "'classes' is -1, expected a whole number from 1 to 65536 - correct the file");
+  refused(R"({"classes":1.5})",
+          "'classes' is 1.5, expected a whole number from 1 to 65536 - correct the file");
+  refused(R"({"in_channels":18446744073709551616})",
+          "'in_channels' is 1.8446744073709552e+19, expected a whole number from 1 to 65536 - "
+          "correct the file");
+  refused(R"({"encoder_depth":6})",
+          "'encoder_depth' is 6, expected a whole number from 3 to 5 - correct the file");
+  refused(R"({"decoder_channels":"\u001b[2J"})",
+          R"('decoder_channels' is "\u001b[2J", expected a list of numbers - correct the file)");
+  refused(R"({"decoder_channels":[64,32,16]})",
+          "'decoder_channels' has 3 numbers for an 'encoder_depth' of 5 - correct the file");
+  refused(R"({"decoder_attention_type":"scse"})",
+          "'decoder_attention_type' is \"scse\", fjord builds null only - use a model without it");
+  refused(R"({"aux_params":{"classes":2}})",
+          "'aux_params' is {\"classes\":2}, fjord builds null only - use a model without it");
+  refused(R"({"decoder_use_norm":false})",
+          "'decoder_use_norm' is false, fjord builds \"batchnorm\" only - use a model without it");
+  refused(R"({"decoder_interpolation":"bilinear"})",
+          "'decoder_interpolation' is \"bilinear\", fjord builds \"nearest\" only - use a model "
+          "without it");
+  const Caught error = caught([] { parse_smp_config("c.json", R"({"_model_class":"Nothing"})"); });
+  CHECK(error.exit == 4);
+  CHECK(error.line.starts_with(
+      "error[E-config] c.json - '_model_class' is \"nothing\", which this build does not have; it "
+      "has unet"));
+  CHECK(caught([] { read_smp_config("/nonexistent/config.json"); }).exit == 5);
+}
+
+}  // namespace fjord::test
