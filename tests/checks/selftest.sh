@@ -57,6 +57,10 @@ finds words engine/a.cpp "engine/a.cpp:1: an unfinished mark" <<<"// TO""DO: lat
 finds words docs/a.md "an unfinished mark" <<<"not im""plemented"
 finds words docs/a.md "a path of a developer's machine" <<<"see /ho""me/me/data"
 
+finds links docs/a.md "docs/a.md: there is no docs/b.md" <<<'[b](b.md)'
+finds links README.md "README.md: there is no engine/b.h" <<<'see `engine/b.h`'
+passes links docs/a.md <<<'[a](a.md), [elsewhere](https://example.org/b.md), `docs/a.md`'
+
 finds shell tools/a.sh "syntax error" <<<'if true; then'
 finds shell tools/a.sh "not executable" <<<'#!/usr/bin/env bash'
 
