@@ -2,6 +2,7 @@
 // golden_table [--fp32]: without the runs in double.
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <string_view>
 
 #include "kernels/cpu/backend.h"
@@ -14,10 +15,12 @@ int main(int count, char** arguments) {
   enable_cpu_kernels();
   enable_reference_kernels();
   bool ok = true;
-  fmt::print("{:<52} | {:<34} | {:>16} | {:>8} | {:>7} |\n", "name", "figure", "golden", "error",
+  fmt::print("{:<58} | {:<54} | {:>16} | {:>8} | {:>7} |\n", "name", "figure", "golden", "error",
              "bound");
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   for (const golden::On& on : {golden::cpu_f32, golden::reference_f64}) {
     if (fast && on.backend == Backend::reference) continue;
+    ok &= print(golden::loss_rows(on));
     for (const golden::ModelEntry& entry : golden::model_entries())
       ok &= print(golden::model_rows(entry, on));
     for (const golden::TrainingEntry& entry : golden::training_entries())

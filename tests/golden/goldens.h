@@ -22,4 +22,7 @@ std::vector<Row> model_rows(const ModelEntry& entry, On on);
 /// bounds allow for the decisions of ReLU and max-pool that rounding flips.
 std::vector<Row> training_rows(const TrainingEntry& entry, On on);
 
+/// Every loss: its value and its gradient, <= 1e-5 (figures were computed by PyTorch in fp32).
+std::vector<Row> loss_rows(On on);
+
 }  // namespace fjord::golden

@@ -8,7 +8,7 @@
 namespace fjord::golden {
 
 std::string to_string(const Row& row) {
-  return fmt::format("{:<52} | {:<34} | {:>16} | {:>8.1e} | {:>7.0e} | {}", row.name, row.figure,
+  return fmt::format("{:<58} | {:<54} | {:>16} | {:>8.1e} | {:>7.0e} | {}", row.name, row.figure,
                      row.golden, row.error, row.bound, row.ok() ? "ok" : "FAILS");
 }
 
