@@ -9,6 +9,9 @@ void enable_reference_kernels() {
   reference::fill_pointwise();
   reference::fill_spatial();
   reference::fill_optimizer();
+  reference::fill_loss();
+  reference::fill_lovasz();
+  reference::fill_confusion();
 }
 
 }  // namespace fjord

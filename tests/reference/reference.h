@@ -16,6 +16,9 @@ void fill_norm();
 void fill_pointwise();
 void fill_spatial();
 void fill_optimizer();
+void fill_loss();
+void fill_lovasz();
+void fill_confusion();
 
 /// Stores or adds one value.
 inline void put(Out out, std::int64_t i, double value) {

@@ -1,0 +1,193 @@
+// Region and pixel losses in double, from SMP's definitions, one naive loop per sum.
+#include "tests/reference/loss.h"
+
+#include <vector>
+
+namespace fjord::reference {
+namespace {
+
+struct Overlap {
+  double p = 0, t = 0, d = 0;
+};
+
+Overlap overlap(const Problem& problem, std::int64_t c) {
+  Overlap sums;
+  for (std::int64_t i = 0; i < problem.shape.pixels(); ++i) {
+    if (problem.ignored(i, c)) continue;
+    const double p = problem.probability(i, c), t = problem.target(i, c);
+    sums.p += p;
+    sums.t += t;
+    sums.d += std::fabs(p - t);
+  }
+  return sums;
+}
+
+// SMP's score from true positives, false positives and false negatives.
+double region_loss(const RegionLoss& loss, double tp, double fp, double fn) {
+  const double score =
+      (tp + loss.smooth) / std::max(tp + loss.alpha * fp + loss.beta * fn + loss.smooth, loss.eps);
+  return loss.log_loss ? -std::log(std::max(score, loss.eps)) : 1 - score;
+}
+
+// Its derivatives by tp, fp and fn, by the quotient rule.
+struct Derivatives {
+  double tp = 0, fp = 0, fn = 0;
+};
+Derivatives region_derivatives(const RegionLoss& loss, double tp, double fp, double fn) {
+  const double num = tp + loss.smooth;
+  const double den = tp + loss.alpha * fp + loss.beta * fn + loss.smooth;
+  const bool free = den >= loss.eps;
+  const double floor = free ? den : loss.eps, square = floor * floor;
+  Derivatives score{(floor - (free ? num : 0)) / square, free ? -num * loss.alpha / square : 0,
+                    free ? -num * loss.beta / square : 0};
+  double outer = -1;
+  if (loss.log_loss) outer = num / floor < loss.eps ? 0 : -1 / (num / floor);
+  return {outer * score.tp, outer * score.fp, outer * score.fn};
+}
+
+double add_region(const Problem& problem, const RegionLoss& loss, double* slopes) {
+  double mean = 0;
+  std::vector<Overlap> sums;
+  for (std::int64_t c = 0; c < problem.shape.c; ++c) {
+    sums.push_back(overlap(problem, c));
+    const Overlap& s = sums.back();
+    const double tp = (s.p + s.t - s.d) / 2;
+    if (s.t > 0)
+      mean += loss.share[static_cast<std::size_t>(c)] * region_loss(loss, tp, s.p - tp, s.t - tp);
+  }
+  for (std::int64_t c = 0; c < problem.shape.c; ++c) {
+    const Overlap& s = sums[static_cast<std::size_t>(c)];
+    if (s.t == 0) continue;
+    const double tp = (s.p + s.t - s.d) / 2;
+    const Derivatives by = region_derivatives(loss, tp, s.p - tp, s.t - tp);
+    const double outer = loss.weight * loss.share[static_cast<std::size_t>(c)] * loss.gamma *
+                         std::pow(mean, loss.gamma - 1);
+    slopes[2 * c] += outer * (by.tp / 2 + by.fp / 2 - by.fn / 2);
+    slopes[2 * c + 1] += outer * (-by.tp / 2 + by.fp / 2 + by.fn / 2);
+  }
+  return loss.weight * std::pow(mean, loss.gamma);
+}
+
+double class_weight(const PixelLoss& loss, std::int64_t c) {
+  return loss.class_weights.empty() ? 1 : loss.class_weights[static_cast<std::size_t>(c)];
+}
+
+double smoothed(const PixelLoss& loss, double t) {
+  return (1 - t) * loss.smooth + t * (1 - loss.smooth);
+}
+
+double positive_weight(const PixelLoss& loss, std::int64_t c) {
+  return loss.positive.empty() ? 1 : loss.positive[static_cast<std::size_t>(c)];
+}
+
+// -w [pw t log p + (1 - t) log(1 - p)].
+double bce(const Problem& problem, const PixelLoss& loss, std::int64_t i, std::int64_t c) {
+  const double z = problem.logit(i, c), t = smoothed(loss, problem.target(i, c));
+  auto minus_log_sigmoid = [](double x) {
+    return std::max(-x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
+  };
+  double sum = 0;
+  if (t != 0) sum += positive_weight(loss, c) * t * minus_log_sigmoid(z);
+  if (t != 1) sum += (1 - t) * minus_log_sigmoid(-z);
+  return class_weight(loss, c) * sum;
+}
+
+double softce(const Problem& problem, const PixelLoss& loss, std::int64_t i) {
+  double sum = 0;
+  for (std::int64_t c = 0; c < problem.shape.c; ++c) {
+    const double t = (1 - loss.smooth) * problem.target(i, c) +
+                     loss.smooth / static_cast<double>(problem.shape.c);
+    if (t > 0) sum -= class_weight(loss, c) * t * problem.log_softmax(i, c);
+  }
+  return sum;
+}
+
+// Value and factor of a pixel loss: the factor is what every pixel's value is multiplied by.
+double add_pixel(const Problem& problem, const PixelLoss& loss, double& factor) {
+  const bool ce = loss.kind == PixelLoss::Kind::softce;
+  double sum = 0, label_weights = 0;
+  for (std::int64_t i = 0; i < problem.shape.pixels(); ++i)
+    for (std::int64_t c = 0; c < (ce ? 1 : problem.shape.c); ++c) {
+      if (problem.ignored(i, c)) continue;
+      sum += ce ? softce(problem, loss, i) : bce(problem, loss, i, c);
+      if (ce) label_weights += class_weight(loss, static_cast<std::int64_t>(problem.raw(i, 0)));
+    }
+  double count = static_cast<double>(ce ? problem.shape.pixels() : problem.shape.count());
+  if (ce && !loss.class_weights.empty()) count = label_weights;
+  factor = loss.sum ? loss.weight : count == 0 ? 0 : loss.weight / count;
+  return factor * sum;
+}
+
+void forward(In logits, In label, Out slopes, Out loss, const LossTerms& terms, Stream&) {
+  const Problem problem(logits, label, terms.label);
+  double* out = slopes.as<double>();
+  std::fill_n(out, slopes.shape().count(), 0.0);
+  double value = 0;
+  for (const RegionLoss& region : terms.regions) value += add_region(problem, region, out);
+  for (std::size_t k = 0; k < terms.pixels.size(); ++k)
+    value += add_pixel(problem, terms.pixels[k], out[2 * problem.shape.c + static_cast<int>(k)]);
+  put(loss, 0, value);
+}
+
+// By one logit, of the pixel losses.
+double pixel_gradient(const Problem& problem, const PixelLoss& loss, std::int64_t i,
+                      std::int64_t c) {
+  const double p = problem.probability(i, c), t = problem.target(i, c);
+  if (loss.kind == PixelLoss::Kind::bce)
+    return class_weight(loss, c) *
+           (p * (1 - smoothed(loss, t)) - positive_weight(loss, c) * smoothed(loss, t) * (1 - p));
+  double gradient = 0;  // -sum_k w_k t_k (delta_kc - p_c)
+  for (std::int64_t k = 0; k < problem.shape.c; ++k) {
+    const double soft = (1 - loss.smooth) * problem.target(i, k) +
+                        loss.smooth / static_cast<double>(problem.shape.c);
+    gradient -= class_weight(loss, k) * soft * ((k == c ? 1 : 0) - p);
+  }
+  return gradient;
+}
+
+// By one probability, of the region losses and Lovasz's softmax form.
+double by_probability(const Problem& problem, In slopes, In lovasz, std::int64_t i,
+                      std::int64_t c) {
+  double sum = 0;
+  if (slopes) {
+    const double difference = problem.probability(i, c) - problem.target(i, c);
+    sum += slopes.as<double>()[2 * c] + slopes.as<double>()[2 * c + 1] * signum(difference);
+  }
+  if (lovasz && problem.by_class()) sum += lovasz.as<double>()[i * problem.shape.c + c];
+  return sum;
+}
+
+double gradient(const Problem& problem, In slopes, In lovasz, const LossTerms& terms,
+                std::int64_t i, std::int64_t c) {
+  if (problem.ignored(i, c)) return 0;
+  const double p = problem.probability(i, c);
+  double dz = 0;
+  if (problem.by_class())
+    for (std::int64_t k = 0; k < problem.shape.c; ++k)  // dp_k / dz_c = p_k (delta_kc - p_c)
+      dz += by_probability(problem, slopes, lovasz, i, k) * problem.probability(i, k) *
+            ((k == c ? 1 : 0) - p);
+  else
+    dz = by_probability(problem, slopes, lovasz, i, c) * p * (1 - p);
+  if (lovasz && !problem.by_class()) dz += lovasz.as<double>()[i * problem.shape.c + c];
+  for (std::size_t k = 0; k < terms.pixels.size(); ++k)
+    dz += slopes.as<double>()[2 * problem.shape.c + static_cast<int>(k)] *
+          pixel_gradient(problem, terms.pixels[k], i, c);
+  return dz;
+}
+
+void backward(In logits, In label, In slopes, In lovasz, Out dlogits, const LossTerms& terms,
+              Stream&) {
+  const Problem problem(logits, label, terms.label);
+  for (std::int64_t i = 0; i < problem.shape.pixels(); ++i)
+    for (std::int64_t c = 0; c < problem.shape.c; ++c)
+      put(dlogits, i * problem.shape.c + c, gradient(problem, slopes, lovasz, terms, i, c));
+}
+
+}  // namespace
+
+void fill_loss() {
+  loss_forward.reference = forward;
+  loss_backward.reference = backward;
+}
+
+}  // namespace fjord::reference
