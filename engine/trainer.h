@@ -88,12 +88,12 @@ struct Observer {
 };
 
 struct TrainerOptions {
-  Shape image;  // of a training batch: n x h x w x bands
+  Shape image = {};  // of a training batch: n x h x w x bands
   int classes = 1;
-  LossExpression loss;
-  OptimizerOptions optimizer;
-  Schedule schedule;   // steps_per_epoch and total_steps are filled in by fit()
-  int accumulate = 1;  // batches per optimizer step
+  LossExpression loss = {};
+  OptimizerOptions optimizer = {};
+  Schedule schedule = {};  // steps_per_epoch and total_steps are filled in by fit()
+  int accumulate = 1;      // batches per optimizer step
   int epochs = 14;
   std::int64_t max_steps = 0;  // 0: no limit
   double max_hours = 0;
@@ -102,7 +102,7 @@ struct TrainerOptions {
   double threshold = 0.5;
   std::uint64_t seed = 0;
   Backend backend = Backend::cpu;
-  PlanOptions plan;
+  PlanOptions plan = {};
 };
 
 /// Evaluation plans, one per batch size and image size met, at most `kPlans` kept.
