@@ -1,0 +1,161 @@
+// Training runs in memory: they learn, stop, go on and count.
+#include "engine/trainer.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "kernels/cpu/backend.h"
+#include "kernels/threads.h"
+#include "toy.h"
+
+using namespace fjord;
+using namespace fjord::test;
+
+namespace {
+
+constexpr Shape kBatch{2, 16, 16, 3};
+
+TrainerOptions options() {
+  TrainerOptions o;
+  o.image = kBatch;
+  o.loss = parse_loss("0.5*dice+0.5*bce");
+  o.schedule.lr = 1e-2;
+  o.epochs = 3;
+  o.seed = 1;
+  return o;
+}
+
+struct Recorder : Observer {
+  void on_step(const StepReport& report) override { losses.push_back(report.loss); }
+  void on_epoch(const EpochReport& report) override { epochs.push_back(report); }
+  void save(const Progress& progress, bool) override { saved = progress; }
+  bool stop_requested() override {
+    return stop_after > 0 && static_cast<int>(losses.size()) == stop_after;
+  }
+
+  int stop_after = 0;
+  std::vector<double> losses;
+  std::vector<EpochReport> epochs;
+  Progress saved;
+};
+
+std::vector<float> weights(const Parameters& p) {
+  const auto* w = static_cast<const float*>(p.weights.data);
+  std::vector<float> all(w, w + p.weight_count());
+  const auto* s = static_cast<const float*>(p.statistics.data);
+  all.insert(all.end(), s, s + p.statistics.shape.count());
+  return all;
+}
+
+std::vector<float> train(TrainerOptions o, Recorder& recorder) {
+  enable_cpu_kernels();
+  Parameters parameters;
+  Trainer trainer(toy_model(), parameters, o);
+  Waves training(kBatch, 5), validation(kBatch, 2);
+  trainer.fit(training, validation, recorder);
+  return weights(parameters);
+}
+
+}  // namespace
+
+TEST_CASE("a run learns, reports every step and epoch, and keeps the best") {
+  Recorder recorder;
+  TrainerOptions o = options();
+  o.epochs = 6;
+  train(o, recorder);
+  REQUIRE(recorder.losses.size() == 30);
+  REQUIRE(recorder.epochs.size() == 6);
+  CHECK(recorder.losses.back() < 0.5 * recorder.losses.front());
+  CHECK(recorder.epochs.back().validation.images == 4);
+  CHECK(recorder.epochs.back().validation.confusion.metrics().miou.value() > 0.8);
+  CHECK(recorder.saved.finished);
+  CHECK(recorder.saved.best_epoch >= 0);
+}
+
+TEST_CASE("the same command gives the same bits, for any number of threads") {
+  std::vector<std::vector<float>> runs;
+  for (int count : {1, 2, 3, 2}) {
+    set_threads(count);
+    Recorder recorder;
+    runs.push_back(train(options(), recorder));
+  }
+  set_threads(0);
+  for (const auto& run : runs) CHECK(run == runs[0]);
+}
+
+TEST_CASE("stopped at any step and continued, a run ends in the same bits") {
+  Recorder whole;
+  const std::vector<float> expected = train(options(), whole);
+  for (int stop : {1, 5, 7, 14}) {
+    CAPTURE(stop);
+    Parameters parameters;
+    Waves training(kBatch, 5), validation(kBatch, 2);
+    Recorder first;
+    first.stop_after = stop;
+    Trainer trainer(toy_model(), parameters, options());
+    trainer.fit(training, validation, first);
+    REQUIRE(!first.saved.finished);
+
+    // What a checkpoint carries: weights, statistics, moments, counts, progress.
+    Recorder rest;
+    Parameters restored;
+    Trainer again(toy_model(), restored, options());
+    auto copy = [](Buffer& to, const Buffer& from) {
+      std::memcpy(to.data, from.data, from.bytes());
+    };
+    copy(restored.weights, parameters.weights);
+    copy(restored.statistics, parameters.statistics);
+    copy(restored.counters, parameters.counters);
+    for (std::size_t i = 0; i < trainer.optimizer().state().size(); ++i)
+      copy(again.optimizer().state()[i], trainer.optimizer().state()[i]);
+    again.optimizer().steps = trainer.optimizer().steps;
+    again.fit(training, validation, rest, first.saved);
+
+    CHECK(weights(restored) == expected);
+    first.losses.insert(first.losses.end(), rest.losses.begin(), rest.losses.end());
+    CHECK(first.losses == whole.losses);
+    CHECK(rest.epochs.back().train_loss == whole.epochs.back().train_loss);
+  }
+}
+
+TEST_CASE("gradients of several batches add up to one step") {
+  TrainerOptions o = options();
+  o.accumulate = 2;
+  Recorder recorder;
+  train(o, recorder);
+  CHECK(recorder.losses.size() == 6);  // 5 batches make 2 steps an epoch; the odd one is dropped
+}
+
+TEST_CASE("--steps, --patience and clipping are honoured") {
+  TrainerOptions o = options();
+  o.max_steps = 7;
+  Recorder steps;
+  train(o, steps);
+  CHECK(steps.losses.size() == 7);
+  CHECK(steps.epochs.size() == 2);
+  CHECK(steps.saved.finished);
+
+  o = options();
+  o.epochs = 50;
+  o.patience = 2;
+  o.optimizer.weight_decay = 0;
+  o.schedule.lr = 0;
+  o.schedule.eta_min = 0;
+  Recorder patience;
+  train(o, patience);
+  // Running statistics still move, so the first epochs may differ; far fewer than 50 are run.
+  CHECK(patience.epochs.size() < 20);
+}
+
+TEST_CASE("a diverging run stops before it spoils the weights") {
+  enable_cpu_kernels();
+  Parameters parameters;
+  Trainer trainer(toy_model(), parameters, options());
+  Waves waves(kBatch, 1);
+  waves.next(trainer.images(), trainer.labels());
+  trainer.images()[0] = NAN;
+  const std::vector<float> before = weights(parameters);
+  CHECK_THROWS_WITH_AS(trainer.step(1e-3), doctest::Contains("error[E-diverged]"), Error);
+  CHECK(std::memcmp(before.data(), parameters.weights.data, parameters.weights.bytes()) == 0);
+}
