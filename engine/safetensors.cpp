@@ -176,9 +176,15 @@ void SafetensorsFile::read_at(std::uint64_t offset, std::span<std::byte> into) c
   }
 }
 
+void SafetensorsFile::read(const TensorEntry& tensor, std::span<std::byte> into) const {
+  check(into.size() == tensor.bytes(), tensor.name, "read into {} bytes, it has {}", into.size(),
+        tensor.bytes());
+  read_at(header_.data_begin + tensor.begin, into);
+}
+
 std::vector<std::byte> SafetensorsFile::read(const TensorEntry& tensor) const {
   std::vector<std::byte> bytes(tensor.bytes());
-  read_at(header_.data_begin + tensor.begin, bytes);
+  read(tensor, bytes);
   return bytes;
 }
 

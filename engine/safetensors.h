@@ -100,6 +100,7 @@ class SafetensorsFile {
 
   const std::string& name() const { return name_; }  // printable path, for errors
   const SafetensorsHeader& header() const { return header_; }
+  void read(const TensorEntry& tensor, std::span<std::byte> into) const;
   std::vector<std::byte> read(const TensorEntry& tensor) const;
 
  private:

@@ -3,13 +3,18 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <functional>
+#include <numeric>
 #include <set>
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
+#include "kernels/threads.h"
 
 namespace fjord {
 
@@ -47,9 +52,10 @@ void check_type(const SafetensorsFile& file, const Assignment& a) {
               "save it in that type");
 }
 
-void fill(const SafetensorsFile& file, const Assignment& a, const std::vector<std::byte>& bytes,
-          Parameters& parameters) {
-  const std::string place = place_of(file.name(), a.tensor->name);
+// Fills the parameter from the tensor's bytes, which `file_values` holds.
+void fill(const std::string& file, const Assignment& a, const std::vector<float>& file_values,
+          std::span<const std::byte> bytes, Parameters& parameters) {
+  const std::string place = place_of(file, a.tensor->name);
   if (a.parameter->role == Role::counter) {
     std::int64_t count = 0;
     std::memcpy(&count, bytes.data(), sizeof count);
@@ -59,10 +65,43 @@ void fill(const SafetensorsFile& file, const Assignment& a, const std::vector<st
     *static_cast<std::int64_t*>(a.parameter->value.data) = count;
     return;
   }
-  std::vector<float> values = to_floats(a.tensor->type, bytes);
-  if (a.adapt) values = a.adapt(values);
+  std::vector<float> changed;
+  if (a.tensor->type != FileType::f32) changed = to_floats(a.tensor->type, bytes);
+  if (a.adapt) changed = a.adapt(changed.empty() ? file_values : changed);
+  const std::vector<float>& values = changed.empty() ? file_values : changed;
   check_values(place, *a.parameter, values, kReadRemedy);
   parameters.from_file_order(*a.parameter, values);
+}
+
+using Use = std::map<const TensorEntry*, const Assignment*>;
+
+// Reads all tensors, the largest first, shared out over the threads; the first failure by name
+// wins.
+std::vector<Digest> read_all(const SafetensorsFile& file, const Use& use, Parameters& parameters) {
+  const std::vector<TensorEntry>& tensors = file.header().tensors;
+  std::vector<std::size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater<>(), [&](auto i) { return tensors[i].bytes(); });
+  std::vector<Digest> digests(tensors.size());
+  std::vector<std::exception_ptr> failures(tensors.size());
+  std::atomic<std::size_t> next = 0;
+  parallel_for(threads(), [&](std::int64_t) {
+    std::vector<float> values;
+    for (std::size_t at = next++; at < order.size(); at = next++) try {
+        const TensorEntry& tensor = tensors[order[at]];
+        values.resize((tensor.bytes() + sizeof(float) - 1) / sizeof(float));
+        const auto bytes = std::as_writable_bytes(std::span(values)).first(tensor.bytes());
+        file.read(tensor, bytes);
+        const auto a = use.find(&tensor);
+        if (a != use.end()) fill(file.name(), *a->second, values, bytes, parameters);
+        digests[order[at]] = digest_of(tensor, bytes);
+      } catch (...) {
+        failures[order[at]] = std::current_exception();
+      }
+  });
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+  return digests;
 }
 
 void note_conversions(const std::vector<Assignment>& assignments, Loaded& loaded) {
@@ -155,26 +194,13 @@ void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch) {
 
 Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
               Parameters& parameters) {
-  std::map<const TensorEntry*, const Assignment*> use;
+  Use use;
   for (const Assignment& a : assignments) {
     check_type(file, a);
     use[a.tensor] = &a;
   }
   Loaded loaded{file.header().metadata, "", {}};
-  const std::vector<TensorEntry>& tensors = file.header().tensors;
-  std::vector<Digest> digests(tensors.size());
-  std::vector<std::exception_ptr> failures(tensors.size());
-  const auto count = static_cast<std::int64_t>(tensors.size());
-  for (std::int64_t i = 0; i < count; ++i) try {
-      const std::vector<std::byte> bytes = file.read(tensors[i]);
-      const auto a = use.find(&tensors[i]);
-      if (a != use.end()) fill(file, *a->second, bytes, parameters);
-      digests[i] = digest_of(tensors[i], bytes);
-    } catch (...) {
-      failures[i] = std::current_exception();
-    }
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
+  const std::vector<Digest> digests = read_all(file, use, parameters);
   verify_hash(file, digests);
   loaded.hash = combined_hash(digests);
   note_conversions(assignments, loaded);
