@@ -1,0 +1,135 @@
+// Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
+#include "kernels/conv.h"
+
+#include "tests/kernels/op_case.h"
+
+namespace fjord {
+
+namespace {
+
+struct Layer {
+  Shape x;
+  std::int64_t outputs;
+  Conv2d conv;
+  bool bias = false;
+};
+
+ConvShape shape_of(const Layer& layer, Write mode) {
+  const Shape x = layer.x;
+  const Conv2d conv = layer.conv;
+  return {.x = x,
+          .weight = {layer.outputs, conv.kernel, conv.kernel, x.c / conv.groups},
+          .y = {x.n, conv_size(x.h, conv), conv_size(x.w, conv), layer.outputs},
+          .conv = conv,
+          .bias = layer.bias,
+          .write = mode};
+}
+
+OpCase named(const char* slot, const ConvShape& shape, Write mode, std::int64_t reduction) {
+  const Conv2d& c = shape.conv;
+  return {.slot = slot,
+          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}",
+                              to_string(shape.x), to_string(shape.weight), c.stride, c.padding,
+                              c.dilation, c.groups, shape.bias ? " bias" : "",
+                              mode == Write::add ? " added" : ""),
+          .reduction = reduction};
+}
+
+OpCase forward_case(const Layer& layer) {
+  const ConvShape shape = shape_of(layer, Write::store);
+  OpCase c = named("conv_forward", shape, Write::store, shape.weight.count() / shape.weight.n);
+  c.tensors = {read("x", shape.x), read("weight", shape.weight), write("y", shape.y)};
+  if (shape.bias) c.tensors.push_back(read("bias", {1, 1, 1, shape.y.c}));
+  c.run = [shape](Operands& t, Stream& stream) {
+    ConvForward pass;
+    prepare_conv_forward(shape, pass, stream);
+    void* scratch = t.scratch(pass.scratch_bytes);
+    pass.run(t.in("x"), t.in("weight"), t.in("bias"), t.out("y"), scratch, stream);
+  };
+  return c;
+}
+
+OpCase backward_data_case(const Layer& layer, Write mode) {
+  const ConvShape shape = shape_of(layer, mode);
+  OpCase c = named("conv_backward_data", shape, mode,
+                   shape.weight.count() / shape.weight.c / shape.conv.groups);
+  c.tensors = {read("dy", shape.y), read("weight", shape.weight), write("dx", shape.x, mode)};
+  c.run = [shape](Operands& t, Stream& stream) {
+    ConvBackwardData pass;
+    prepare_conv_backward_data(shape, pass, stream);
+    void* scratch = t.scratch(pass.scratch_bytes);
+    pass.run(t.in("dy"), t.in("weight"), t.out("dx"), scratch, stream);
+  };
+  return c;
+}
+
+OpCase backward_filter_case(const Layer& layer, Write mode) {
+  const ConvShape shape = shape_of(layer, mode);
+  OpCase c = named("conv_backward_filter", shape, mode, shape.y.pixels());
+  c.tensors = {read("x", shape.x), read("dy", shape.y), write("dweight", shape.weight, mode)};
+  if (shape.bias) c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
+  c.run = [shape](Operands& t, Stream& stream) {
+    ConvBackwardFilter pass;
+    prepare_conv_backward_filter(shape, pass, stream);
+    void* scratch = t.scratch(pass.scratch_bytes);
+    pass.run(t.in("x"), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch, stream);
+  };
+  return c;
+}
+
+void add_layer(std::vector<OpCase>& cases, const Layer& layer, std::vector<Write> modes,
+               bool compare) {
+  std::vector<OpCase> own{forward_case(layer)};
+  for (const Write mode : modes) {
+    own.push_back(backward_data_case(layer, mode));
+    own.push_back(backward_filter_case(layer, mode));
+  }
+  for (OpCase& c : own) {
+    c.compare = compare;
+    cases.push_back(c);
+  }
+}
+
+const Conv2d same3{}, down3{.stride = 2}, down1{.kernel = 1, .stride = 2, .padding = 0},
+    stem{.kernel = 7, .stride = 2, .padding = 3};
+
+// The layers of ResNet34-UNet for images of 32 * unit pixels, each kind once.
+std::vector<Layer> resnet34_unet(std::int64_t n, std::int64_t unit) {
+  const auto x = [=](std::int64_t scale, std::int64_t c) {
+    return Shape{n, unit * scale, unit * scale, c};
+  };
+  return {{x(32, 3), 64, stem},    {x(32, 4), 64, stem},        {x(8, 64), 64, same3},
+          {x(8, 64), 128, down3},  {x(8, 64), 128, down1},      {x(4, 128), 128, same3},
+          {x(4, 128), 256, down3}, {x(4, 128), 256, down1},     {x(2, 256), 256, same3},
+          {x(2, 256), 512, down3}, {x(2, 256), 512, down1},     {x(1, 512), 512, same3},
+          {x(2, 768), 256, same3}, {x(4, 384), 128, same3},     {x(8, 192), 64, same3},
+          {x(16, 128), 32, same3}, {x(16, 32), 32, same3},      {x(32, 32), 16, same3},
+          {x(32, 16), 16, same3},  {x(32, 16), 1, same3, true}, {x(32, 16), 6, same3, true}};
+}
+
+std::vector<OpCase> conv_cases() {
+  const std::vector<Write> both{Write::store, Write::add};
+  std::vector<OpCase> cases;
+  const Conv2d point{.kernel = 1, .padding = 0};
+  add_layer(cases, {{1, 1, 1, 1}, 1, point, true}, both, true);
+  add_layer(cases, {{1, 1, 1, 3}, 5, same3, true}, both, true);
+  add_layer(cases, {{2, 5, 7, 3}, 4, same3, true}, both, true);
+  add_layer(cases, {{1, 2, 50, 1}, 1, same3}, both, true);
+  add_layer(cases, {{1, 67, 33, 5}, 7, stem}, both, true);
+  add_layer(cases, {{1, 40, 40, 16}, 16, {.kernel = 3, .padding = 4, .dilation = 4}}, both, true);
+  add_layer(cases, {{2, 9, 8, 12}, 8, {.groups = 4}, true}, both, true);
+  add_layer(cases, {{1, 33, 17, 16}, 16, {.stride = 2, .groups = 16}}, both, true);
+  add_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
+  for (const Layer& layer : resnet34_unet(2, 2)) add_layer(cases, layer, both, true);
+  for (const Layer& layer : resnet34_unet(1, 3)) add_layer(cases, layer, {Write::store}, true);
+  for (const Layer& layer : resnet34_unet(8, 1)) add_layer(cases, layer, {Write::store}, false);
+  // The real sizes of 256 x 256 images, bits only.
+  for (const Layer& layer : resnet34_unet(2, 8)) add_layer(cases, layer, {Write::store}, false);
+  return cases;
+}
+
+const AddCases added(conv_cases);
+
+}  // namespace
+
+}  // namespace fjord

@@ -1,0 +1,235 @@
+// Runs op cases: the CPU against the reference, sentinels, poison, thread counts.
+#include "tests/kernels/op_case.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "kernels/threads.h"
+
+namespace fjord {
+
+namespace {
+
+constexpr std::size_t guard = 256;
+constexpr std::byte sentinel{0xA5};
+
+std::uint64_t hash(const std::string& text) {
+  std::uint64_t value = 14695981039346656037u;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return value;
+}
+
+void set(Buffer& buffer, std::int64_t i, double value) {
+  switch (buffer.dtype) {
+    case DType::f32:
+      static_cast<float*>(buffer.data)[i] = static_cast<float>(value);
+      return;
+    case DType::f64:
+      static_cast<double*>(buffer.data)[i] = value;
+      return;
+    case DType::i64:
+      static_cast<std::int64_t*>(buffer.data)[i] = static_cast<std::int64_t>(value);
+      return;
+    case DType::i32:
+      static_cast<std::int32_t*>(buffer.data)[i] = static_cast<std::int32_t>(value);
+      return;
+    case DType::u8:
+      static_cast<std::uint8_t*>(buffer.data)[i] = static_cast<std::uint8_t>(value);
+      return;
+    default:
+      throw Error(ExitCode::bug, "op-case", buffer.name, "this type has no test values",
+                  "add it to op_case.cpp");
+  }
+}
+
+double get(const Buffer& buffer, std::int64_t i) {
+  switch (buffer.dtype) {
+    case DType::f32:
+      return static_cast<const float*>(buffer.data)[i];
+    case DType::f64:
+      return static_cast<const double*>(buffer.data)[i];
+    case DType::i64:
+      return static_cast<double>(static_cast<const std::int64_t*>(buffer.data)[i]);
+    case DType::i32:
+      return static_cast<const std::int32_t*>(buffer.data)[i];
+    default:
+      return static_cast<const std::uint8_t*>(buffer.data)[i];
+  }
+}
+
+bool real(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+
+// NaN in floats, and no plausible value in integers.
+void poison(void* data, std::size_t bytes) { std::memset(data, 0xFF, bytes); }
+
+}  // namespace
+
+Operand read(std::string name, Shape shape, std::function<double(std::int64_t)> values) {
+  return {.name = std::move(name), .shape = shape, .values = std::move(values)};
+}
+
+Operand write(std::string name, Shape shape, Write mode) {
+  return {.use = Operand::Use::write, .name = std::move(name), .shape = shape, .mode = mode};
+}
+
+Operand update(std::string name, Shape shape, std::function<double(std::int64_t)> values) {
+  return {.use = Operand::Use::update,
+          .name = std::move(name),
+          .shape = shape,
+          .values = std::move(values)};
+}
+
+Operand typed(Operand operand, DType dtype) {
+  operand.dtype = dtype;
+  return operand;
+}
+
+double uniform(std::uint64_t key, std::int64_t i, double low, double high) {
+  // splitmix64; 20 bits, so that the value and low + value are exact in float.
+  std::uint64_t z = key + static_cast<std::uint64_t>(i + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  const double unit = static_cast<double>((z ^ (z >> 31)) >> 44) / 1048576.0;
+  return static_cast<float>(low + (high - low) * unit);
+}
+
+Operands::Guarded& Operands::allocate(const std::string& name, Shape shape, DType dtype) {
+  Guarded& tensor = tensors_[name];
+  tensor.buffer = {name, shape, dtype, nullptr};
+  tensor.memory.assign(tensor.buffer.bytes() + 2 * guard, sentinel);
+  const auto address = reinterpret_cast<std::uintptr_t>(tensor.memory.data());
+  tensor.begin = guard - address % 64;
+  tensor.buffer.data = tensor.memory.data() + tensor.begin;
+  return tensor;
+}
+
+Operands::Operands(const std::vector<Operand>& operands, Backend backend, const std::string& key) {
+  for (const Operand& operand : operands) {
+    const bool twin = operand.dtype == DType::f32 && backend == Backend::reference;
+    Guarded& tensor = allocate(operand.name, operand.shape, twin ? DType::f64 : operand.dtype);
+    tensor.mode = operand.mode;
+    const bool filled = operand.use != Operand::Use::write || operand.mode == Write::add;
+    if (!filled) poison(tensor.buffer.data, tensor.buffer.bytes());
+    const std::uint64_t seed = hash(key + operand.name);
+    for (std::int64_t i = 0; i < operand.shape.count() && filled; ++i)
+      set(tensor.buffer, i, operand.values ? operand.values(i) : uniform(seed, i, -1, 1));
+    if (operand.use == Operand::Use::read) tensor.original = bytes(operand.name);
+  }
+}
+
+In Operands::in(const std::string& name) {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? In{} : In{&found->second.buffer};
+}
+
+Out Operands::out(const std::string& name) {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? Out{} : Out{&found->second.buffer, found->second.mode};
+}
+
+InOut Operands::inout(const std::string& name) {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? InOut{} : InOut{&found->second.buffer};
+}
+
+void* Operands::scratch(std::size_t bytes) {
+  const auto count = static_cast<std::int64_t>(bytes);
+  Guarded& tensor = allocate("scratch", {1, 1, 1, count}, DType::u8);
+  poison(tensor.buffer.data, bytes);
+  return tensor.buffer.data;
+}
+
+double Operands::value(const std::string& name, std::int64_t i) const {
+  return get(tensors_.at(name).buffer, i);
+}
+
+std::vector<std::byte> Operands::bytes(const std::string& name) const {
+  const Buffer& buffer = tensors_.at(name).buffer;
+  const auto* begin = static_cast<const std::byte*>(buffer.data);
+  return {begin, begin + buffer.bytes()};
+}
+
+std::vector<std::string> Operands::damaged() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors_) {
+    const auto& memory = tensor.memory;
+    const auto whole = [](std::byte b) { return b == sentinel; };
+    const auto begin = memory.begin() + static_cast<std::ptrdiff_t>(tensor.begin);
+    const auto end = begin + static_cast<std::ptrdiff_t>(tensor.buffer.bytes());
+    if (!std::all_of(memory.begin(), begin, whole) || !std::all_of(end, memory.end(), whole))
+      names.push_back("outside of " + name);
+    if (!tensor.original.empty() && tensor.original != bytes(name)) names.push_back(name);
+  }
+  return names;
+}
+
+double tolerance(DType dtype, std::int64_t reduction) {
+  if (!real(dtype)) return 0;
+  const double rounding = dtype == DType::f32 ? std::numeric_limits<float>::epsilon()
+                                              : std::numeric_limits<double>::epsilon();
+  return rounding * (8 + std::sqrt(static_cast<double>(reduction)));
+}
+
+std::vector<OpCase>& op_cases() {
+  static std::vector<OpCase> cases;
+  return cases;
+}
+
+AddCases::AddCases(std::vector<OpCase> (*make)()) {
+  for (OpCase& op_case : make()) op_cases().push_back(std::move(op_case));
+}
+
+namespace {
+
+std::string key_of(const OpCase& op_case) { return op_case.slot + " " + op_case.what; }
+
+// The first value of a tensor that is further from the reference than allowed.
+void compare(const OpCase& op_case, const Operand& operand, const Operands& got,
+             const Operands& want, std::vector<std::string>& faults) {
+  const std::int64_t count = operand.shape.count();
+  double squares = 0;
+  for (std::int64_t i = 0; i < count; ++i) squares += std::pow(want.value(operand.name, i), 2);
+  const double rms = std::sqrt(squares / static_cast<double>(count));
+  const double allowed = tolerance(operand.dtype, op_case.reduction);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double a = got.value(operand.name, i), b = want.value(operand.name, i);
+    // Written so that a NaN on either side is a fault.
+    if (std::abs(a - b) <= allowed * (std::abs(b) + rms)) continue;
+    faults.push_back(fmt::format("{}[{}]: {} instead of {} (allowed {:.1e} of {:.3g})",
+                                 operand.name, i, a, b, allowed, std::abs(b) + rms));
+    return;
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> faults_of(const OpCase& op_case) {
+  std::vector<std::string> faults;
+  std::map<std::string, std::vector<std::byte>> first;
+  Operands want(op_case.tensors, Backend::reference, key_of(op_case));
+  Stream reference{Backend::reference}, cpu{Backend::cpu};
+  if (op_case.compare) op_case.run(want, reference);
+  const int before = threads();
+  for (const int count : {1, 2, 4}) {
+    set_threads(count);
+    Operands got(op_case.tensors, Backend::cpu, key_of(op_case));
+    op_case.run(got, cpu);
+    for (const std::string& name : got.damaged()) faults.push_back("written: " + name);
+    for (const Operand& operand : op_case.tensors) {
+      if (operand.use == Operand::Use::read) continue;
+      const auto bits = got.bytes(operand.name);
+      const auto [known, is_first] = first.emplace(operand.name, bits);
+      if (!is_first && known->second != bits)
+        faults.push_back(
+            fmt::format("{}: other bits at {} threads than at 1", operand.name, count));
+      if (is_first && op_case.compare) compare(op_case, operand, got, want, faults);
+    }
+  }
+  set_threads(before);
+  return faults;
+}
+
+}  // namespace fjord

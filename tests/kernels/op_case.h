@@ -1,0 +1,106 @@
+// The one form of a kernel's test: a case runs on the CPU and on the double reference.
+//
+// How to add a case (see pointwise_cases.cpp for the shortest):
+//  1. In a file tests/kernels/<area>_cases.cpp (found by its name) write a function that returns
+//     std::vector<OpCase>, and register it: `const AddCases added(my_cases);`.
+//  2. A case names its slot (KernelBase::name), its tensors and how to call the kernel:
+//       {.slot = "relu_forward", .what = "odd size",
+//        .tensors = {read("x", {2, 3, 5, 7}), write("y", {2, 3, 5, 7})},
+//        .run = [](Operands& t, Stream& s) { relu_forward(t.in("x"), t.out("y"), s); }}
+//  3. `reduction` is the length of the longest sum behind one output value: the tolerance follows
+//     from it (tolerance()). Values are drawn in [-1, 1]; give `values` for anything else.
+//  4. What runs by itself: value against the reference, sentinels around every tensor and scratch,
+//     outputs poisoned with NaN (Write::store) or prefilled (Write::add), inputs unchanged, equal
+//     bits at 1, 2 and 4 threads. The coverage test fails for a slot without a case.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel.h"
+
+namespace fjord {
+
+/// One tensor of a case. f32 means "the backend's real type": the reference gets f64.
+struct Operand {
+  enum class Use : std::uint8_t { read, write, update } use = Use::read;
+  std::string name;
+  Shape shape;
+  DType dtype = DType::f32;
+  Write mode = Write::store;
+  /// Value i; by default uniform in [-1, 1] from a hash of the case, the name and i.
+  std::function<double(std::int64_t)> values = {};
+};
+
+Operand read(std::string name, Shape shape, std::function<double(std::int64_t)> values = {});
+Operand write(std::string name, Shape shape, Write mode = Write::store);
+Operand update(std::string name, Shape shape, std::function<double(std::int64_t)> values = {});
+Operand typed(Operand operand, DType dtype);
+
+/// Uniform in [low, high], the same for equal arguments; exact in float.
+double uniform(std::uint64_t key, std::int64_t i, double low, double high);
+
+/// A case's tensors on one backend, each between sentinels.
+class Operands {
+ public:
+  Operands(const std::vector<Operand>& operands, Backend backend, const std::string& key);
+
+  In in(const std::string& name);  // absent when the case has no such tensor
+  Out out(const std::string& name);
+  InOut inout(const std::string& name);
+  /// Scratch full of NaN between sentinels.
+  void* scratch(std::size_t bytes);
+  /// Bytes given to a tensor directly: structs such as StepParams.
+  template <class T>
+  In data(const std::string& name, const T& value);
+
+  double value(const std::string& name, std::int64_t i) const;
+  std::vector<std::byte> bytes(const std::string& name) const;
+  /// Names of tensors whose surroundings were written, or that were read only and changed.
+  std::vector<std::string> damaged() const;
+
+ private:
+  struct Guarded {
+    Buffer buffer;
+    Write mode = Write::store;
+    std::vector<std::byte> memory, original;  // original: of tensors that are read only
+    std::size_t begin = 0;
+  };
+  Guarded& allocate(const std::string& name, Shape shape, DType dtype);
+
+  std::map<std::string, Guarded> tensors_;
+};
+
+template <class T>
+In Operands::data(const std::string& name, const T& value) {
+  const Shape shape{1, 1, 1, static_cast<std::int64_t>(sizeof(T))};
+  Guarded& tensor = allocate(name, shape, DType::u8);
+  *static_cast<T*>(tensor.buffer.data) = value;
+  return {&tensor.buffer};
+}
+
+struct OpCase {
+  std::string slot, what;
+  std::int64_t reduction = 1;
+  std::vector<Operand> tensors = {};
+  std::function<void(Operands&, Stream&)> run = {};
+  /// Compare to the reference; off for shapes that would take it minutes (bits are compared still).
+  bool compare = true;
+};
+
+/// The error allowed to a sum of `reduction` products, relative to the sum of the value's size and
+/// the tensor's rms. Rounding errors of a sum grow as a random walk, so with the root of its
+/// length; 8 covers the tail over all the values of a tensor.
+double tolerance(DType dtype, std::int64_t reduction);
+
+std::vector<OpCase>& op_cases();
+struct AddCases {
+  explicit AddCases(std::vector<OpCase> (*make)());
+};
+
+/// Runs a case; one line a fault, none when it holds.
+std::vector<std::string> faults_of(const OpCase& op_case);
+
+}  // namespace fjord
