@@ -12,6 +12,7 @@
 
 namespace fjord {
 
+/// Epochs and steps count from 1.
 struct EpochRow {
   std::int64_t epoch = 0, step = 0;
   double lr = 0, train_loss = 0, val_loss = 0;

@@ -74,10 +74,19 @@ struct Share {
   Color color;
 };
 
-void draw_legend(Canvas& canvas, double x, double y, const std::vector<Share>& entries) {
+double legend_width(const std::vector<Share>& entries) {
+  double width = 0;
+  for (const Share& entry : entries)
+    width += 18 + Canvas::text_width(entry.name, {.height = 12}) + 22;
+  return width - 22;
+}
+
+// Entries that would pass `limit` are left out.
+void draw_legend(Canvas& canvas, double x, double y, double limit,
+                 const std::vector<Share>& entries) {
   for (const Share& entry : entries) {
     const double width = Canvas::text_width(entry.name, {.height = 12});
-    if (x + 20 + width > canvas.width()) return;
+    if (x + 18 + width > limit) return;
     canvas.fill({x, y - 6, 12, 12}, entry.color);
     canvas.text({x + 18, y}, entry.name, {.height = 12});
     x += 18 + width + 22;
@@ -167,8 +176,10 @@ Image overlay_sheet(const OverlaySample& sample, const std::vector<std::string>&
   std::vector<Share> entries;
   for (std::size_t c = 1; c < classes.size(); ++c) entries.push_back({classes[c], class_color(c)});
   const double y = top + height + bottom / 2.0;
-  draw_legend(canvas, gap, y, entries);
-  draw_legend(canvas, 4.0 * gap + 3.0 * width, y, error_legend(sample, binary));
+  const std::vector<Share> errors = error_legend(sample, binary);
+  const double right = canvas.width() - gap, begin = right - legend_width(errors);
+  draw_legend(canvas, begin, y, right + 1, errors);
+  draw_legend(canvas, gap, y, begin - gap, entries);
   return canvas.image();
 }
 

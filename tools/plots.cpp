@@ -153,7 +153,7 @@ void draw_run(const std::filesystem::path& run, const std::vector<std::string>& 
                          {"every step", step_x, losses, false, true}},
               .y_min = 0,
               .y_max = {}});
-  const auto number = column(epochs, [](const EpochRow& row) { return row.epoch + 1; });
+  const auto number = column(epochs, [](const EpochRow& row) { return row.epoch; });
   LinePlot iou{.title = "Validation IoU",
                .x_label = "epoch",
                .y_label = "IoU",
@@ -177,14 +177,14 @@ void draw_run(const std::filesystem::path& run, const std::vector<std::string>& 
               .y_min = 0,
               .y_max = {}});
   draw_bars(folder / "class_iou.png",
-            {.title = fmt::format("Validation IoU by class, epoch {}", epochs.back().epoch + 1),
+            {.title = fmt::format("Validation IoU by class, epoch {}", epochs.back().epoch),
              .y_label = "IoU",
              .labels = classes,
              .values = epochs.back().val_iou,
              .y_max = 1});
   draw_confusion(
       folder / "confusion.png",
-      {fmt::format("Validation pixels, epoch {}", epochs.back().epoch + 1), classes, confusion});
+      {fmt::format("Validation pixels, epoch {}", epochs.back().epoch), classes, confusion});
 }
 
 }  // namespace fjord

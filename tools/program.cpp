@@ -6,6 +6,7 @@
 #include <new>
 #include <nlohmann/json.hpp>
 
+#include "kernels/cpu/backend.h"
 #include "kernels/error.h"
 #include "kernels/threads.h"
 #include "tools/files.h"
@@ -31,12 +32,11 @@ void add_common_flags(Options& options, CommonFlags& flags) {
 
 namespace {
 
-void check_isa(const std::string& isa) {
-  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if ((isa == "avx512" && !has_avx512) || (isa == "avx2" && !has_avx2))
-    throw Error(ExitCode::device, "no-isa", "--isa " + isa, "this processor does not have it",
-                has_avx2 ? "use --isa avx2 or --isa auto" : "use --isa plain or --isa auto");
+Isa isa_of(const std::string& name) {
+  return name == "avx512"  ? Isa::avx512
+         : name == "avx2"  ? Isa::avx2
+         : name == "plain" ? Isa::plain
+                           : Isa::automatic;
 }
 
 }  // namespace
@@ -46,10 +46,11 @@ void apply_common_flags(const CommonFlags& flags) {
   if (flags.device == "cuda")
     throw Error(ExitCode::device, "no-cuda", "--device cuda", "this build has no CUDA backend",
                 "use --device cpu");
-  check_isa(flags.isa);
+  enable_cpu_kernels(isa_of(flags.isa));
   set_threads(flags.threads);
   if (flags.device == "auto")
-    say("device: cpu ({} threads; this build has no CUDA backend)", threads());
+    say("device: cpu ({}, {} threads; this build has no CUDA backend)", to_string(cpu_isa()),
+        threads());
 }
 
 int run_program(int argc, char** argv, int (*body)(int argc, char** argv)) {

@@ -1,0 +1,81 @@
+// Flags that say what a network is.
+#include "tools/model_flags.h"
+
+#include <algorithm>
+
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+std::vector<std::string> strings(const std::vector<std::string_view>& names) {
+  return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+void add_model_flags(Options& options, ModelFlags& flags) {
+  options.group("network");
+  options.flag("arch", &flags.arch,
+               {.value = "NAME",
+                .help = fmt::format("{}", fmt::join(architecture_names(), ", ")),
+                .choices = strings(architecture_names())});
+  options.flag("encoder", &flags.encoder,
+               {.value = "NAME",
+                .help = fmt::format("{}", fmt::join(encoder_names(), ", ")),
+                .choices = strings(encoder_names())});
+  options.flag("in-channels", &flags.in_channels,
+               {.value = "N", .help = "bands (from the data)", .range = {1, 512}});
+  options.flag("classes", &flags.classes,
+               {.value = "N", .help = "1: binary (1)", .range = {1, 254}});
+  options.flag("encoder-depth", &flags.encoder_depth,
+               {.value = "N", .help = "3 to 5 (5)", .range = {3, 5}});
+  options.flag("decoder-channels", &flags.decoder_channels,
+               {.value = "LIST", .help = "256,128,64,32,16", .range = {1, 4096}});
+  options.flag("decoder-attention", &flags.decoder_attention,
+               {.value = "scse", .help = "not in this build", .choices = {"scse"}});
+}
+
+ModelOptions model_options_of(const ModelFlags& flags, int bands) {
+  if (flags.decoder_attention)
+    throw Error(ExitCode::usage, "not-yet", "--decoder-attention scse",
+                "this build has the plain decoder only", "leave the flag out");
+  ModelOptions options{.arch = flags.arch,
+                       .encoder = flags.encoder,
+                       .in_channels = flags.in_channels.value_or(bands),
+                       .classes = flags.classes.value_or(1),
+                       .encoder_depth = flags.encoder_depth};
+  const auto depth = static_cast<std::size_t>(flags.encoder_depth);
+  if (!flags.decoder_channels.empty())
+    options.decoder_channels = flags.decoder_channels;
+  else
+    options.decoder_channels.resize(std::min(depth, options.decoder_channels.size()));
+  if (options.decoder_channels.size() != depth)
+    throw Error(ExitCode::usage, "decoder-channels",
+                fmt::format("--decoder-channels {}", fmt::join(options.decoder_channels, ",")),
+                fmt::format("--encoder-depth {} needs {} numbers", depth, depth),
+                "give one number for each level, deepest first");
+  validate(options);
+  return options;
+}
+
+void add_compute_flags(Options& options, ComputeFlags& flags) {
+  options.flag("precision", &flags.precision,
+               {.value = "TYPE", .help = "fp32", .choices = {"fp32", "tf32", "bf16", "fp16"}});
+  options.flag("memory", &flags.memory,
+               {.value = "MODE", .help = "normal", .choices = {"normal", "low"}});
+  options.flag("exact", &flags.exact, {.help = "no shortcuts (always so)"});
+}
+
+void check_compute_flags(const ComputeFlags& flags) {
+  if (flags.precision != "fp32")
+    throw Error(ExitCode::usage, "not-yet", "--precision " + flags.precision,
+                "this build computes in fp32 only", "use --precision fp32");
+  if (flags.memory != "normal")
+    throw Error(ExitCode::usage, "not-yet", "--memory " + flags.memory,
+                "this build has the normal plan only",
+                "use --memory normal with a smaller --batch or --size");
+}
+
+}  // namespace fjord

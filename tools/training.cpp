@@ -1,0 +1,203 @@
+// fjord-train: the run from flags to exit code.
+#include "tools/training.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "kernels/cpu/backend.h"
+#include "kernels/threads.h"
+#include "tools/files.h"
+#include "tools/log.h"
+#include "tools/run_checkpoint.h"
+#include "tools/run_observer.h"
+#include "tools/samples.h"
+#include "tools/signals.h"
+
+namespace fjord {
+
+namespace {
+
+const ProgramText kText{
+    "fjord-train", "DATA [flags]   (DATA holds train/ and val/, each with images/ and labels/)",
+    "trains a segmentation network on image files",
+    "  fjord-train data/buildings --encoder resnet18 --size 256\n"
+    "  fjord-train data/landcover --in-channels 4 --classes 6 --epochs 40 --out runs/landcover\n"
+    "  fjord-train --out runs/landcover --resume\n"};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Everything that a run holds while it trains, in the order in which it is made.
+struct Session {
+  Session(TrainSettings& settings, const RunFolder* folder);
+
+  TrainingData data;
+  ModelRecord record;
+  Parameters parameters;
+  std::unique_ptr<Trainer> trainer;
+  std::unique_ptr<LoaderSource> training, validation;
+};
+
+Model model_of(const ModelRecord& record, bool freeze_encoder) {
+  ModelOptions options = record.model;
+  options.freeze_encoder = freeze_encoder;
+  return [options](Net net, Tensor image) { return build_model(net, image, options); };
+}
+
+Session::Session(TrainSettings& settings, const RunFolder* folder)
+    : data(open_training_data(settings)) {
+  record = {model_options_of(settings.model, data.channels), data.normalization,
+            framing_of(settings), data.labels};
+  training = std::make_unique<LoaderSource>(data.training(),
+                                            loader_options(settings, data, SplitUse::training));
+  validation = std::make_unique<LoaderSource>(data.validation(),
+                                              loader_options(settings, data, SplitUse::validation));
+  TrainerOptions options = trainer_options(settings);
+  options.image = training->loader().sample_shape();
+  options.image.n = settings.batch;
+  const Model model = model_of(record, settings.freeze_encoder);
+  declare_parameters(parameters, model, data.channels, settings.common.seed);
+  if (!settings.resume) load_start(settings, parameters);
+  trainer = std::make_unique<Trainer>(model, parameters, options);
+  say("network: {} with {}, {} parameters; batch {} of {}x{}x{}", record.model.arch,
+      record.model.encoder, parameters.weight_count(), options.image.n, options.image.h,
+      options.image.w, options.image.c);
+  say("memory: {:.0f} MiB planned, {:.0f} MiB resident before the first step",
+      static_cast<double>(trainer->planned_bytes()) / 1048576.0, resident_mib());
+  if (folder) note(trainer->plan_report());
+}
+
+void say_notes(LoaderSource& source) {
+  for (const std::string& note : source.loader().take_notes()) say(note);
+}
+
+// Flags, then --config or the config of the run that is gone on with.
+bool read_settings(int argc, char** argv, TrainSettings& settings, Options& options) {
+  add_train_flags(options, settings);
+  if (!options.parse(argc, argv)) return false;
+  if (!settings.config.empty()) options.read_config(settings.config);
+  options.check_conflicts();
+  make_absolute(settings);
+  return true;
+}
+
+RunFolder open_folder(TrainSettings& settings, Options& options, int argc, char** argv) {
+  RunFolder folder = RunFolder::open({.out = settings.out,
+                                      .resume = settings.resume,
+                                      .data = settings.data,
+                                      .arch = settings.model.arch,
+                                      .encoder = settings.model.encoder});
+  if (settings.resume) {
+    options.resume_from((folder / "config.toml").string());
+    settle(settings);
+  } else {
+    folder.start_afresh();
+  }
+  open_log(folder / "log.txt");
+  folder.write_command(argc, argv);
+  folder.write_environment(std::string(to_string(cpu_isa())));
+  say("run: {}", printable(folder.path().string()));
+  return folder;
+}
+
+int dry_run(TrainSettings& settings) {
+  Session session(settings, nullptr);
+  session.training->start(0, 0);
+  for (int step = 1; step <= 2; ++step) {
+    const auto start = std::chrono::steady_clock::now();
+    session.training->next(session.trainer->images(), session.trainer->labels());
+    const auto result = session.trainer->step(*settings.lr);
+    say("step {}: loss {:.4f}, {:.2f} s", step, result.loss, seconds_since(start));
+  }
+  say_notes(*session.training);
+  say("dry run: nothing was written");
+  return 0;
+}
+
+nlohmann::ordered_json summary(const RunFolder& folder, const Progress& progress, double seconds,
+                               double images_per_s) {
+  return {{"run", printable(folder.path().string())},
+          {"epochs", progress.epoch},
+          {"steps", progress.step},
+          {"best_epoch", progress.best_epoch + 1},
+          {"best_val", progress.best ? nlohmann::ordered_json(*progress.best) : nullptr},
+          {"seconds", seconds},
+          {"images_per_s", images_per_s},
+          {"peak_rss_mib", peak_resident_mib()},
+          {"peak_gpu_mib", nullptr}};
+}
+
+RunObserverOptions observer_options(const TrainSettings& settings, const RunFolder& folder,
+                                    Session& session, const Progress& progress) {
+  RunObserverOptions options;
+  options.folder = &folder;
+  options.classes = class_names(session.record.model.classes);
+  options.epochs = settings.epochs;
+  options.max_steps = settings.steps.value_or(0);
+  options.monitor = trainer_options(settings).monitor;
+  if (settings.resume) options.resumed_at = progress.step;
+  options.save = [&](const Progress& state, bool better) {
+    save_run(folder, session.record, session.parameters, session.trainer->optimizer(), state,
+             better);
+  };
+  auto pictures = std::make_shared<SampleSheets>(
+      session.data.validation(), loader_options(settings, session.data, SplitUse::validation),
+      session.record);
+  options.draw_samples = [&, pictures] {
+    pictures->draw(session.trainer->evaluator(), folder / "samples");
+  };
+  return options;
+}
+
+int run(TrainSettings& settings, const RunFolder& folder, const Options& options) {
+  const auto start = std::chrono::steady_clock::now();
+  Session session(settings, &folder);
+  Progress progress;
+  if (settings.resume) {
+    progress = load_run(folder, session.parameters, session.trainer->optimizer());
+    say("going on after step {} (epoch {})", progress.step, progress.epoch + 1);
+  } else {
+    write_file_atomically(folder / "config.toml", options.to_toml());
+  }
+  RunObserver observer(observer_options(settings, folder, session, progress));
+  catch_stop_signals();
+  progress = session.trainer->fit(*session.training, *session.validation, observer, progress);
+  observer.require_saved();
+  say_notes(*session.training);
+  if (!progress.finished) {
+    say("stopped by a signal after step {}; go on with: fjord-train --out {} --resume",
+        progress.step, printable(folder.path().string()));
+    return static_cast<int>(ExitCode::preempted);
+  }
+  say("best: epoch {} ({} {:.4f}); {}", progress.best_epoch + 1, *settings.monitor,
+      progress.best.value_or(0), duration_text(seconds_since(start)));
+  say("model: {}", printable((folder.checkpoint("best") / "model.safetensors").string()));
+  write_json(settings.common,
+             summary(folder, progress, seconds_since(start), observer.images_per_s));
+  return 0;
+}
+
+}  // namespace
+
+int train(int argc, char** argv) {
+  TrainSettings settings;
+  Options options(kText);
+  if (!read_settings(argc, argv, settings, options)) return 0;
+  if (!settings.resume) settle(settings);
+  apply_common_flags(settings.common);
+  if (settings.dry_run) return dry_run(settings);
+  const RunFolder folder = open_folder(settings, options, argc, argv);
+  if (settings.resume) {
+    const Progress progress = peek_run(folder);
+    if (progress.finished) {
+      say("{} is finished: {} epochs, {} steps; start another with --out",
+          printable(folder.path().string()), progress.epoch, progress.step);
+      write_json(settings.common, summary(folder, progress, 0, 0));
+      return 0;
+    }
+  }
+  return run(settings, folder, options);
+}
+
+}  // namespace fjord
