@@ -1,0 +1,213 @@
+// Scores from confusion matrices by hand-made cases, and smp.metrics' five tables of figures.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "engine/metrics_report.h"
+#include "engine/smp_metrics.h"
+#include "kernels/cpu/backend.h"
+#include "tests/losses/loss_run.h"
+
+using namespace fjord;
+
+namespace {
+
+struct MetricValue {
+  const char* name;  // "iou_score|macro-imagewise"
+  std::vector<double> values;
+};
+struct MetricTable {
+  const char* name;
+  int images, classes;
+  std::vector<std::vector<std::int64_t>> counts;  // tp, fp, fn, tn
+  std::vector<MetricValue> values;
+};
+
+const std::vector<MetricTable>& metric_tables() {
+  static const std::vector<MetricTable> tables{
+#include "tests/losses/golden_metrics.inc"
+  };
+  return tables;
+}
+
+const std::map<std::string, Score> kScores{
+    {"fbeta_score", Score::fbeta},
+    {"f1_score", Score::fbeta},
+    {"iou_score", Score::iou},
+    {"accuracy", Score::accuracy},
+    {"recall", Score::recall},
+    {"specificity", Score::specificity},
+    {"balanced_accuracy", Score::balanced_accuracy},
+    {"precision", Score::precision},
+    {"negative_predictive_value", Score::negative_predictive_value},
+    {"false_negative_rate", Score::false_negative_rate},
+    {"false_positive_rate", Score::false_positive_rate},
+    {"false_discovery_rate", Score::false_discovery_rate},
+    {"false_omission_rate", Score::false_omission_rate},
+    {"positive_likelihood_ratio", Score::positive_likelihood_ratio},
+    {"negative_likelihood_ratio", Score::negative_likelihood_ratio}};
+
+const std::map<std::string, Reduction> kReductions{
+    {"micro", Reduction::micro},
+    {"macro", Reduction::macro},
+    {"weighted", Reduction::weighted},
+    {"micro-imagewise", Reduction::micro_imagewise},
+    {"macro-imagewise", Reduction::macro_imagewise},
+    {"weighted-imagewise", Reduction::weighted_imagewise},
+    {"None", Reduction::none}};
+
+std::vector<double> found(const MetricTable& table, const std::string& name) {
+  const std::size_t first = name.find('|'), second = name.find('|', first + 1);
+  const std::string reduction = name.substr(first + 1, second - first - 1);
+  const std::string extra = second == std::string::npos ? "" : name.substr(second + 1);
+  ScoreOptions options{.reduction = kReductions.at(reduction)};
+  if (reduction.starts_with("weighted") || extra == "cw")
+    for (int c = 1; c <= table.classes; ++c) options.class_weights.push_back(c);
+  if (extra.starts_with("zd")) options.zero_division = 0;
+  if (name.starts_with("fbeta")) options.beta = 2;
+  const PixelStats stats{table.images,    table.classes,   table.counts[0],
+                         table.counts[1], table.counts[2], table.counts[3]};
+  return score(stats, kScores.at(name.substr(0, first)), options);
+}
+
+double error(double value, double golden) {
+  if (std::isnan(golden)) return std::isnan(value) ? 0 : INFINITY;
+  if (std::isinf(golden)) return value == golden ? 0 : INFINITY;
+  return std::fabs(value - golden) / std::max(1.0, std::fabs(golden));
+}
+
+// The counts of a table, from the recipe's logits and labels through the CPU's confusion kernel.
+PixelStats counted(const std::string& table) {
+  const bool binary = table == "binary", multilabel = table == "ml";
+  const golden::LossInput input =
+      golden::loss_input(binary ? "lb" : "lg", binary                 ? "tb"
+                                               : multilabel           ? "tl"
+                                               : table == "mc_ignore" ? "tmi"
+                                               : table == "mc"        ? "tm"
+                                                                      : "tm2");
+  const Shape s = input.shape;
+  if (binary || multilabel) {
+    std::vector<double> p;
+    for (double z : input.logits) p.push_back(1 / (1 + std::exp(-z)));
+    return element_stats(p, input.label.values, s);
+  }
+  std::vector<std::int64_t> output, target;
+  for (std::int64_t i = 0; i < s.pixels(); ++i) {
+    const auto z = input.logits.begin() + i * s.c;
+    output.push_back(table == "mc_degenerate" ? 1 : std::max_element(z, z + s.c) - z);
+    target.push_back(static_cast<std::int64_t>(input.label.values[static_cast<std::size_t>(i)]));
+  }
+  return class_stats(output, target, s, 4, 255);
+}
+
+}  // namespace
+
+TEST_CASE("smp.metrics: scores and reductions of five tables") {
+  int figures = 0;
+  double worst = 0;
+  for (const MetricTable& table : metric_tables())
+    for (const MetricValue& value : table.values) {
+      CAPTURE(std::string(table.name) + " " + value.name);
+      const std::vector<double> scores = found(table, value.name);
+      REQUIRE(scores.size() == value.values.size());
+      for (std::size_t i = 0; i < scores.size(); ++i) {
+        CHECK(error(scores[i], value.values[i]) <= 1e-6);  // SMP computes in fp32
+        worst = std::max(worst, error(scores[i], value.values[i]));
+        ++figures;
+      }
+    }
+  fmt::print("smp.metrics: {} figures of {} tables, worst error {:.1e}\n", figures,
+             metric_tables().size(), worst);
+}
+
+TEST_CASE("smp.metrics: counts from outputs and labels") {
+  for (const MetricTable& table : metric_tables()) {
+    CAPTURE(table.name);
+    const PixelStats stats = counted(table.name);
+    CHECK(stats.tp == table.counts[0]);
+    CHECK(stats.fp == table.counts[1]);
+    CHECK(stats.fn == table.counts[2]);
+    CHECK(stats.tn == table.counts[3]);
+  }
+}
+
+TEST_CASE("confusion matrix: every figure by hand") {
+  ConfusionMatrix matrix(3);
+  // truth 0: 3 right, 1 as class 1; truth 1: 2 right; class 2 is in neither.
+  const std::vector<std::uint8_t> truth{0, 0, 0, 0, 1, 1, 255}, guess{0, 0, 0, 1, 1, 1, 2};
+  matrix.add(truth, guess);
+  const Metrics m = matrix.metrics({"ground", "roof", "water"});
+  CHECK(m.classes[0].iou == doctest::Approx(3.0 / 4));
+  CHECK(m.classes[1].iou == doctest::Approx(2.0 / 3));
+  CHECK(m.classes[1].dice == doctest::Approx(4.0 / 5));
+  CHECK(m.classes[1].precision == doctest::Approx(2.0 / 3));
+  CHECK(m.classes[0].recall == doctest::Approx(3.0 / 4));
+  CHECK_FALSE(m.classes[2].iou);
+  CHECK(m.miou == doctest::Approx((0.75 + 2.0 / 3) / 2));
+  CHECK(m.accuracy == doctest::Approx(5.0 / 6));
+  CHECK(m.mean_class_accuracy == doctest::Approx((0.75 + 1) / 2));
+  CHECK(m.fwiou == doctest::Approx((4 * 0.75 + 2 * 2.0 / 3) / 6));
+  const std::string json = to_json(m, matrix).dump();
+  CHECK(json.starts_with(R"({"classes":[{"name":"ground","iou":0.75,"dice":)"));
+  CHECK(
+      json.find(
+          R"({"name":"water","iou":null,"dice":null,"precision":null,"recall":null,"pixels":0}],"miou":)") !=
+      std::string::npos);
+  CHECK(json.ends_with(R"("confusion":[[3,1,0],[0,2,0],[0,0,0]]})"));
+  CHECK(to_table(m).find("mIoU 0.7083 (without 1 absent)") != std::string::npos);
+}
+
+TEST_CASE("confusion matrix: nothing counted has no figures, never NaN") {
+  const Metrics m = ConfusionMatrix(1).metrics();
+  CHECK(m.classes[1].name == "foreground");
+  CHECK_FALSE(m.miou);
+  CHECK_FALSE(m.accuracy);
+  CHECK_FALSE(m.fwiou);
+  CHECK(to_table(m).find("n/a") != std::string::npos);
+}
+
+TEST_CASE("confusion matrix: a prediction outside of the classes is named") {
+  ConfusionMatrix matrix(2);
+  const std::vector<std::uint8_t> truth{0, 1}, guess{0, 7};
+  CHECK_THROWS_WITH(matrix.add(truth, guess),
+                    "error[E-label-value] predicted class 7 at pixel 1 - the classes are 0..1 - "
+                    "give the label map that the predictions were written with by --labels");
+}
+
+TEST_CASE("confusion matrix: NaN logits belong to no class") {
+  enable_cpu_kernels();
+  std::vector<float> logits{1, NAN, -1, 2};
+  std::vector<std::uint8_t> labels{1, 1, 0, 255};
+  Buffer z{"logits", {1, 2, 2, 1}, DType::f32, logits.data()};
+  Buffer t{"label", {1, 2, 2, 1}, DType::u8, labels.data()};
+  Stream stream;
+  ConfusionMatrix matrix(1);
+  CHECK_THROWS_WITH(matrix.add(In{&z}, In{&t}, 0.5, stream),
+                    "error[E-nan] the logits of 1 pixels are not numbers - a NaN belongs to no "
+                    "class - check the model's weights with fjord-inspect");
+  logits[1] = 0;  // exactly at the threshold: background
+  ConfusionMatrix counted(1);
+  counted.add(In{&z}, In{&t}, 0.5, stream);
+  CHECK(counted.at(1, 1) == 1);
+  CHECK(counted.at(1, 0) == 1);
+  CHECK(counted.at(0, 0) == 1);
+  CHECK(counted.pixels() == 3);
+}
+
+TEST_CASE("the seed's report") {
+  ConfusionMatrix matrix(1);
+  const std::vector<std::uint8_t> truth{0, 0, 0, 1, 1, 1}, guess{0, 0, 1, 1, 1, 0};
+  matrix.add(truth, guess);
+  const SeedReport report = seed_report(matrix.metrics());
+  CHECK(report.recall == doctest::Approx(2.0 / 3));
+  CHECK(report.f1 == doctest::Approx(2.0 / 3));
+  CHECK(report.miou == doctest::Approx(0.5));
+  CHECK(to_json(report).dump() ==
+        R"({"acc":0.6666666666666666,"acc_cls":0.6666666666666666,"iou":[0.5,0.5],"miou":0.5,)"
+        R"("fwavacc":0.5,"recall":0.6666666666666666,"f1":0.6666666666666666})");
+}
