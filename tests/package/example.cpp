@@ -1,4 +1,4 @@
-// Trains a small U-Net on tensors of the caller's own: discs of three colours on noise.
+// Trains a small U-Net on tensors of the caller's own: bright discs in noise.
 #include <fmt/core.h>
 
 #include "engine/trainer.h"
@@ -25,7 +25,7 @@ int main() {
       for (int band = 0; band < 3; ++band)
         trainer.images()[3 * i + band] = 0.3f * band * inside + 0.5f * fjord::uniform(random[band]);
     }
-    loss = trainer.step(1e-3).loss;
+    loss = trainer.step(1e-2).loss;
     fmt::print("step {:2}  loss {:.4f}\n", step + 1, loss);
   }
   return loss < 0.2 ? 0 : 1;
