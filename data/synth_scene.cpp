@@ -265,11 +265,10 @@ void draw_road(Painter& painter, const Box& line) {
                               3.0f, 1.5f));
 }
 
-// Positions of roads from -reach to reach.
+// Positions of roads that cover -reach to reach.
 std::vector<float> road_lines(Dice& dice, float reach, double nearest, double farthest) {
-  std::vector<float> lines;
-  for (float at = -reach + dice.real(0, farthest); at < reach; at += dice.real(nearest, farthest))
-    lines.push_back(at);
+  std::vector<float> lines{-reach - dice.real(0, farthest)};
+  while (lines.back() < reach) lines.push_back(lines.back() + dice.real(nearest, farthest));
   return lines;
 }
 
