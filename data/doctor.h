@@ -50,14 +50,21 @@ DoctorReport examine_dataset(const std::filesystem::path& data, const DoctorOpti
 /// The report as a person reads it: a summary per split, then each fault on its line.
 std::string to_text(const DoctorReport& report);
 
-/// What training checks before it starts: headers of all images (bands and type alike), leaks, and
-/// sizes of labels. Pixels of labels are checked as they are read. Throws the first fault's Error.
+/// What training needs to know of its images.
 struct TrainingFacts {
-  int bands = 0;
+  int bands = 0;  // that the model reads
   DType dtype = DType::u8;
-  std::map<std::string, std::int64_t> sizes;
-  std::int64_t turned = 0;
+  std::map<std::string, std::int64_t> sizes;  // "256x256" (width x height) -> images
+  std::int64_t turned = 0;                    // images with an EXIF orientation
 };
-TrainingFacts check_for_training(const Dataset& data, int threads);
+
+struct TrainingChecks {
+  int threads = 2;
+  int in_channels = 0;  // --in-channels; 0: from the data
+};
+
+/// What training checks before it starts, on headers alone: bands and type alike, sizes of labels,
+/// leaks. Pixels of labels are checked as they are read. Throws the first fault's Error.
+TrainingFacts check_for_training(const Dataset& data, TrainingChecks checks = {});
 
 }  // namespace fjord
