@@ -33,13 +33,24 @@ FJORD_HD void fold(const double* wide, std::int64_t count, std::int64_t channels
     for (std::int64_t c = 0; c < channels; ++c) sum[c] += wide[i * channels + c];
 }
 
-// What one pixel's value contributes, masked by the activation.
+// Where the gradient of an activation comes from. Restricted pointers and loads without a
+// condition: the vectoriser needs both.
 template <bool relu, bool from_y>
-FJORD_HD float masked(const NormBackward& a, std::int64_t i, float scale, float shift) {
-  if constexpr (!relu) return a.dy[i];
-  const float y = from_y ? a.y[i] : a.x[i] * scale + shift;
-  return y <= 0.0f ? 0.0f : a.dy[i];
-}
+struct Masked {
+  const float* __restrict x;
+  const float* __restrict y;
+  const float* __restrict dy;
+
+  explicit Masked(const NormBackward& a, std::int64_t start = 0)
+      : x(a.x ? a.x + start : nullptr), y(a.y ? a.y + start : nullptr), dy(a.dy + start) {}
+
+  FJORD_HD float operator()(std::int64_t i, float scale, float shift) const {
+    const float dz = dy[i];
+    if constexpr (!relu) return dz;
+    const float value = from_y ? y[i] : x[i] * scale + shift;
+    return value <= 0.0f ? 0.0f : dz;
+  }
+};
 
 FJORD_HD void advance(NormBackward& a, std::int64_t values) {
   if (a.x) a.x += values;
@@ -69,27 +80,36 @@ FJORD_HD void in_wide_pixels(Rows rows, NormBackward a, Pass pass) {
 }
 
 template <bool relu, bool from_y, bool centered>
+FJORD_HD float input_gradient(const NormBackward& a, const Masked<relu, from_y>& masked,
+                              std::int64_t c, float scale, float shift) {
+  const float dz = masked(c, scale, shift);
+  if constexpr (!centered) return scale * dz;
+  return scale * (dz - a.mean_dz[c] - (masked.x[c] - a.mean[c]) * a.slope[c]);
+}
+
+template <bool relu, bool from_y, bool centered>
 void write_backward(Rows rows, const NormBackward& a) {
+  const float* __restrict scale = a.scale;
+  const float* __restrict shift = a.shift;
   for (std::int64_t p = 0; p < rows.pixels; ++p) {
     const std::int64_t start = p * rows.channels;
-    const float* __restrict scale = a.scale;
-    const float* __restrict shift = a.shift;
-    float* __restrict dx = a.dx ? a.dx + start : nullptr;
-    float* __restrict dresidual = a.dresidual ? a.dresidual + start : nullptr;
-    if (dx) {
-      for (std::int64_t c = 0; c < rows.channels; ++c) {
-        const float dz = masked<relu, from_y>(a, start + c, scale[c], shift[c]);
-        float value = scale[c] * dz;
-        if constexpr (centered)
-          value = scale[c] * (dz - a.mean_dz[c] - (a.x[start + c] - a.mean[c]) * a.slope[c]);
-        dx[c] = a.add_dx ? dx[c] + value : value;
-      }
+    const Masked<relu, from_y> masked(a, start);
+    if (float* __restrict dx = a.dx ? a.dx + start : nullptr) {
+      if (a.add_dx)
+        for (std::int64_t c = 0; c < rows.channels; ++c)
+          dx[c] += input_gradient<relu, from_y, centered>(a, masked, c, scale[c], shift[c]);
+      else
+        for (std::int64_t c = 0; c < rows.channels; ++c)
+          dx[c] = input_gradient<relu, from_y, centered>(a, masked, c, scale[c], shift[c]);
     }
-    if (dresidual)
-      for (std::int64_t c = 0; c < rows.channels; ++c) {
-        const float dz = masked<relu, from_y>(a, start + c, scale[c], shift[c]);
-        dresidual[c] = a.add_dresidual ? dresidual[c] + dz : dz;
-      }
+    if (float* __restrict dresidual = a.dresidual ? a.dresidual + start : nullptr) {
+      if (a.add_dresidual)
+        for (std::int64_t c = 0; c < rows.channels; ++c)
+          dresidual[c] += masked(c, scale[c], shift[c]);
+      else
+        for (std::int64_t c = 0; c < rows.channels; ++c)
+          dresidual[c] = masked(c, scale[c], shift[c]);
+    }
   }
 }
 
@@ -110,11 +130,11 @@ void backward_sums(Rows rows, const NormBackward& a, double* sum_dz, double* sum
   const float* __restrict scale = a.scale;
   const float* __restrict shift = a.shift;
   const float* __restrict mean = a.mean;
-  add_up(rows.pixels, rows.channels, sum_dz, [&](std::int64_t i, std::int64_t c) {
-    return masked<relu, from_y>(a, i, scale[c], shift[c]);
-  });
-  add_up(rows.pixels, rows.channels, sum_dz_centered, [&](std::int64_t i, std::int64_t c) {
-    return masked<relu, from_y>(a, i, scale[c], shift[c]) * (a.x[i] - mean[c]);
+  const Masked<relu, from_y> masked(a);
+  add_up(rows.pixels, rows.channels, sum_dz,
+         [=](std::int64_t i, std::int64_t c) { return masked(i, scale[c], shift[c]); });
+  add_up(rows.pixels, rows.channels, sum_dz_centered, [=](std::int64_t i, std::int64_t c) {
+    return masked(i, scale[c], shift[c]) * (masked.x[i] - mean[c]);
   });
 }
 
