@@ -6,6 +6,11 @@
 
 namespace fjord {
 
+/// The format of the content; throws for empty files and for what is no image, naming what it is.
+ImageFormat find_format(ByteSource& source);
+/// Notes content of one format under another's extension.
+void note_wrong_extension(const ByteSource& source, Image& image);
+
 ImageInfo probe_png(ByteSource& source, const ReadOptions& options);
 Image decode_png(ByteSource& source, const ReadOptions& options);
 ImageInfo probe_jpeg(ByteSource& source, const ReadOptions& options);

@@ -1,4 +1,4 @@
-// TIFF pixels: strips and tiles, planes or not, into H x W x C.
+// TIFF to image: stored samples become colours, class numbers or measurements.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -7,77 +7,12 @@
 
 #include "data/image_decoders.h"
 #include "data/image_exif.h"
+#include "data/tiff_blocks.h"
 #include "data/tiff_layout.h"
 #include "kernels/error.h"
 
 namespace fjord {
 namespace {
-
-/// One strip or tile: where it lies in the image, cut at the image's edge.
-struct Block {
-  std::uint32_t index = 0;
-  std::size_t x = 0, y = 0, width = 0, height = 0, band = 0;
-};
-
-/// Reads one block whole; `bytes` is what it must hold.
-void read_block(TiffFile& file, const TiffLayout& layout, const Block& block, std::byte* to,
-                std::size_t bytes) {
-  const auto what = layout.tiled ? "tile" : "strip";
-  if (layout.compression == COMPRESSION_NONE) {
-    const std::uint64_t stored = TIFFGetStrileByteCount(file.handle(), block.index);
-    file.check();
-    if (stored < bytes) {
-      damaged(file.source(), "TIFF",
-              fmt::format("{} {} holds {} bytes of {}", what, block.index, stored, bytes));
-    }
-  }
-  const auto size = static_cast<tmsize_t>(bytes);
-  const tmsize_t got = layout.tiled ? TIFFReadEncodedTile(file.handle(), block.index, to, size)
-                                    : TIFFReadEncodedStrip(file.handle(), block.index, to, size);
-  file.check();
-  if (got != size) {
-    damaged(file.source(), "TIFF", fmt::format("{} {} ends early", what, block.index));
-  }
-}
-
-/// Samples as stored, H x W x C.
-std::vector<std::byte> read_samples(TiffFile& file, const TiffLayout& layout) {
-  const std::size_t sample = layout.sample_bytes(), width = layout.width, height = layout.height;
-  const std::size_t bands = layout.bands, pixel = sample * bands;
-  const std::size_t planes = layout.planar ? bands : 1;
-  const std::size_t in_block = layout.planar ? sample : pixel;  // bytes of a pixel in one block
-  std::vector<std::byte> pixels(width * height * pixel);
-  std::vector<std::byte> scratch;
-  const bool direct = !layout.tiled && planes == 1;
-  Block block;
-  for (std::size_t plane = 0; plane < planes; ++plane) {
-    for (std::size_t y = 0; y < height; y += layout.tile_height) {
-      for (std::size_t x = 0; x < width; x += layout.tile_width, ++block.index) {
-        const std::size_t w = std::min<std::size_t>(layout.tile_width, width - x);
-        const std::size_t h = std::min<std::size_t>(layout.tile_height, height - y);
-        const std::size_t stored_rows = layout.tiled ? layout.tile_height : h;
-        const std::size_t row = layout.tile_width * in_block;
-        if (direct) {
-          read_block(file, layout, block, pixels.data() + y * row, stored_rows * row);
-          continue;
-        }
-        scratch.resize(stored_rows * row);
-        read_block(file, layout, block, scratch.data(), scratch.size());
-        for (std::size_t i = 0; i < h; ++i) {
-          const std::byte* from = scratch.data() + i * row;
-          std::byte* to = pixels.data() + ((y + i) * width + x) * pixel + plane * in_block;
-          if (planes == 1) {
-            std::memcpy(to, from, w * pixel);
-            continue;
-          }
-          for (std::size_t j = 0; j < w; ++j)
-            std::memcpy(to + j * pixel, from + j * sample, sample);
-        }
-      }
-    }
-  }
-  return pixels;
-}
 
 template <class From, class To>
 std::vector<std::byte> convert(const ByteSource& source, const std::vector<std::byte>& samples,
