@@ -6,52 +6,37 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 
-allowed() {  # the project's folders that a folder may include
-  case $1 in
-    kernels) echo kernels ;;
-    engine) echo engine kernels ;;
-    models) echo models engine kernels ;;
-    data) echo data engine kernels ;;
-    tools) echo tools models data engine kernels ;;
-    *) echo tests tools models data engine kernels ;;
-  esac
-}
+mapfile -t files < <(tracked cpp h cu cuh)
+[ ${#files[@]} -gt 0 ] || finish layers ""
 
-# LINE-NUMBER:INCLUDED of every include in a file.
-includes() { grep -nE '^ *# *include' "$1" | sed -E 's/^([0-9]+):[^<"]*[<"]([^>"]*)[>"].*/\1:\2/' || true; }
-
-check_include() {  # FILE LINE INCLUDED
-  local folder=${1%%/*} target=${3%%/*} place="$1:$2: includes $3:"
-  case $3 in
-    *..*) echo "$place includes are written from the root" ;;
-    kernels/* | engine/* | models/* | data/* | tools/* | tests/*)
-      [[ " $(allowed "$folder") " == *" $target "* ]] ||
-        echo "$place $folder may include $(allowed "$folder")" ;;
-    cuda* | cudnn* | cublas* | nccl* | cub/*)
-      [[ $1 == kernels/cuda/* ]] || echo "$place only kernels/cuda may" ;;
-    omp.h | dnnl* | oneapi/*)
-      [[ $folder == kernels || $folder == tests ]] || echo "$place only kernels may" ;;
-    png.h | jpeglib.h | tiff*.h | stb/* | opencv2/*)
-      [[ $folder == data || $folder == tools || $folder == tests ]] ||
-        echo "$place $folder knows nothing of image files" ;;
-  esac
-}
-
-check_lines() {  # FILE: conditional compilation and OpenMP where they do not belong
-  case $1 in
-    kernels/host_device.h | kernels/cpu/onednn.cpp | kernels/cpu/backend.cpp) ;;
-    *) grep -nE '^ *# *(if|ifdef|ifndef|elif)\b' "$1" |
-      sed -E "s|^([0-9]+):.*|$1:\1: #if outside of host_device.h, onednn.cpp and backend.cpp of kernels|" ;;
-  esac
-  case $1 in
-    kernels/* | tests/*) ;;
-    *) grep -nE '^ *# *pragma +omp' "$1" | sed -E "s|^([0-9]+):.*|$1:\1: OpenMP outside of kernels|" ;;
-  esac
-  true
-}
-
-faults=$(tracked cpp h cu cuh | while IFS= read -r file; do
-  includes "$file" | while IFS=: read -r line included; do check_include "$file" "$line" "$included"; done
-  check_lines "$file"
-done)
+faults=$(awk '
+  BEGIN {
+    allowed["kernels"] = "kernels"
+    allowed["engine"] = "engine kernels"
+    allowed["models"] = "models engine kernels"
+    allowed["data"] = "data engine kernels"
+    allowed["tools"] = "tools models data engine kernels"
+    allowed["tests"] = "tests tools models data engine kernels"
+  }
+  function fault(text) { print FILENAME ":" FNR ": " text }
+  function include(what, folder, target) {
+    folder = FILENAME; sub(/\/.*/, "", folder)
+    target = what; sub(/\/.*/, "", target)
+    if (what ~ /\.\./)
+      fault("includes " what ": includes are written from the root")
+    else if (what ~ /\// && target in allowed && index(" " allowed[folder] " ", " " target " ") == 0)
+      fault("includes " what ": " folder " may include " allowed[folder])
+    else if (what ~ /^(cuda|cudnn|cublas|nccl|cub\/)/ && FILENAME !~ /^kernels\/cuda\//)
+      fault("includes " what ": only kernels/cuda may")
+    else if (what ~ /^(omp\.h|dnnl|oneapi\/)/ && folder !~ /^(kernels|tests)$/)
+      fault("includes " what ": only kernels may")
+    else if (what ~ /^(png\.h|jpeglib\.h|tiff.*\.h|stb\/|opencv2\/)/ && folder !~ /^(data|tools|tests)$/)
+      fault("includes " what ": " folder " knows nothing of image files")
+  }
+  /^ *# *include/ { what = $0; sub(/^[^<"]*[<"]/, "", what); sub(/[>"].*/, "", what); include(what) }
+  /^ *# *(if|ifdef|ifndef|elif)[^a-z]/ && FILENAME !~ /^kernels\/(host_device\.h|cpu\/(onednn|backend)\.cpp)$/ {
+    fault("#if outside of host_device.h, onednn.cpp and backend.cpp of kernels")
+  }
+  /^ *# *pragma +omp/ && FILENAME !~ /^(kernels|tests)\// { fault("OpenMP outside of kernels") }
+' "${files[@]}")
 finish layers "$faults"

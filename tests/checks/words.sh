@@ -5,8 +5,11 @@ cd "$root"
 
 marks='\b(TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b|not [i]mplemented'
 paths='/(home|Users|root|wor[k]|mnt)/[A-Za-z0-9_.]'
-faults=$(tracked cpp h cu cuh sh md cmake txt json in proto | while IFS= read -r file; do
-  grep -nE "$marks" "$file" | sed -E "s|^([0-9]+):.*|$file:\1: an unfinished mark|" || true
-  grep -nE "$paths" "$file" | sed -E "s|^([0-9]+):.*|$file:\1: a path of a developer's machine|" || true
-done)
+mapfile -t files < <(tracked cpp h cu cuh sh md cmake txt json in proto)
+[ ${#files[@]} -gt 0 ] || finish words ""
+faults=$(
+  grep -nHE "$marks" "${files[@]}" | sed -E 's|^([^:]+:[0-9]+):.*|\1: an unfinished mark|'
+  grep -nHE "$paths" "${files[@]}" | sed -E "s|^([^:]+:[0-9]+):.*|\1: a path of a developer's machine|"
+  true
+)
 finish words "$faults"
