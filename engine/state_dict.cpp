@@ -75,6 +75,13 @@ void fill(const std::string& file, const Assignment& a, const std::vector<float>
 
 using Use = std::map<const TensorEntry*, const Assignment*>;
 
+// Waking a thread costs more than reading a megabyte.
+std::int64_t readers_of(const std::vector<TensorEntry>& tensors) {
+  std::uint64_t bytes = 0;
+  for (const TensorEntry& tensor : tensors) bytes += tensor.bytes();
+  return std::min<std::int64_t>(threads(), 1 + static_cast<std::int64_t>(bytes >> 20));
+}
+
 // Reads all tensors, the largest first, shared out over the threads; the first failure by name
 // wins.
 std::vector<Digest> read_all(const SafetensorsFile& file, const Use& use, Parameters& parameters) {
@@ -85,7 +92,7 @@ std::vector<Digest> read_all(const SafetensorsFile& file, const Use& use, Parame
   std::vector<Digest> digests(tensors.size());
   std::vector<std::exception_ptr> failures(tensors.size());
   std::atomic<std::size_t> next = 0;
-  parallel_for(threads(), [&](std::int64_t) {
+  parallel_for(readers_of(tensors), [&](std::int64_t) {
     std::vector<float> values;
     for (std::size_t at = next++; at < order.size(); at = next++) try {
         const TensorEntry& tensor = tensors[order[at]];
@@ -207,6 +214,13 @@ Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assign
   return loaded;
 }
 
+std::string verified_hash(const SafetensorsFile& file) {
+  Parameters none;
+  const std::vector<Digest> digests = read_all(file, {}, none);
+  verify_hash(file, digests);
+  return combined_hash(digests);
+}
+
 Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters) {
   const SafetensorsFile file(path);
   std::vector<std::string> notes;
@@ -253,8 +267,10 @@ std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std
 
 std::string save_state_dict(const std::filesystem::path& path, const Parameters& parameters,
                             const Metadata& metadata) {
+  Metadata with_format = metadata;
+  with_format["format"] = "pt";  // what readers of PyTorch's files look for
   return save_safetensors(path, tensor_sources(parameters, printable(path.native())),
-                          {.metadata = metadata});
+                          {.metadata = with_format});
 }
 
 std::string state_hash(const Parameters& parameters) {

@@ -48,6 +48,9 @@ struct Assignment {
 Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
               Parameters& parameters);
 
+/// Reads everything and checks the file's hash; returns that of its tensors.
+std::string verified_hash(const SafetensorsFile& file);
+
 /// The file's tensors under the names of `known`: the prefixes that wrappers add (module., model.,
 /// _orig_mod., state_dict.) are taken off, each at most once, and noted.
 std::map<std::string, const TensorEntry*> without_prefixes(
