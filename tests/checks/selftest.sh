@@ -71,5 +71,19 @@ lines 351 | finds size engine/a.cpp "engine/a.cpp: 351 lines (at most 350)"
 { echo "const int table[] = {"; lines 100; echo "};"; } | passes size engine/a.cpp
 { echo "struct A {"; lines 100; echo "};"; } | passes size engine/a.cpp
 
+# A stand-in for a program: its --help has one flag.
+programs=$(mktemp -d)
+trap 'rm -rf "$tree" "$programs"' EXIT
+printf '#!/bin/sh\necho "  --size N   of images"\n' >"$programs/fjord-train"
+chmod +x "$programs/fjord-train"
+flags_of() {  # a document's text: what the check says of it
+  rm -rf "${tree:?}"/*
+  echo "$1" >"$tree/README.md"
+  "$checks/flags.sh" "$tree" "$programs" 2>&1
+}
+grep -qF "README.md: fjord-train has no --sizes" <<<"$(flags_of '`fjord-train DATA --sizes 3`')" || { echo "flags misses a flag"; failed=1; }
+grep -qF "README.md: there is no program fjord-tran" <<<"$(flags_of '`fjord-tran DATA --size 3`')" || { echo "flags misses a program"; failed=1; }
+flags_of '`fjord-train DATA --size 3`' >/dev/null || { echo "flags refuses a good document"; failed=1; }
+
 [ $failed -eq 0 ] && echo "selftest: ok"
 exit $failed
