@@ -288,7 +288,6 @@ TrainingFacts check_for_training(const Dataset& data, TrainingChecks checks) {
     facts.turned += images[i].orientation != 1;
   }
   if (!images.empty()) facts.bands = images[0].bands, facts.dtype = images[0].dtype;
-  if (checks.in_channels == 3 && facts.bands == 1) facts.bands = 3;
   if (const auto leaks = find_leaks(data); !leaks.empty()) throw_fault(leaks.front());
   return facts;
 }

@@ -52,7 +52,7 @@ std::string to_text(const DoctorReport& report);
 
 /// What training needs to know of its images.
 struct TrainingFacts {
-  int bands = 0;  // that the model reads
+  int bands = 0;  // of the first image; grey among RGB is accepted where 3 channels are asked for
   DType dtype = DType::u8;
   std::map<std::string, std::int64_t> sizes;  // "256x256" (width x height) -> images
   std::int64_t turned = 0;                    // images with an EXIF orientation

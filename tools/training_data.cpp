@@ -10,12 +10,6 @@ namespace fjord {
 
 namespace {
 
-void require_data(const TrainSettings& settings) {
-  if (!settings.data.empty()) return;
-  throw Error(ExitCode::usage, "missing-argument", "DATA", "fjord-train needs a data set",
-              "name its folder; fjord-data synth DIR draws one to try");
-}
-
 int channels_of(const TrainSettings& settings, const TrainingFacts& facts) {
   const int wanted = settings.model.in_channels.value_or(facts.bands);
   if (wanted == facts.bands) return wanted;
@@ -56,12 +50,19 @@ std::string type_text(DType type) {
 
 }  // namespace
 
+Dataset find_dataset(const TrainSettings& settings) {
+  if (settings.data.empty())
+    throw Error(ExitCode::usage, "missing-argument", "DATA", "fjord-train needs a data set",
+                "name its folder; fjord-data synth DIR draws one to try");
+  return open_dataset(settings.data, {settings.val_fraction, settings.common.seed});
+}
+
 TrainingData open_training_data(TrainSettings& settings) {
-  require_data(settings);
   TrainingData data;
-  data.dataset = open_dataset(settings.data, {settings.val_fraction, settings.common.seed});
+  data.dataset = find_dataset(settings);
   for (const std::string& note : data.dataset.notes) say(note);
-  data.facts = check_for_training(data.dataset, threads());
+  data.facts = check_for_training(
+      data.dataset, {.threads = threads(), .in_channels = settings.model.in_channels.value_or(0)});
   say("images: {}, {} bands, {}{}", sizes_text(data.facts), data.facts.bands,
       type_text(data.facts.dtype),
       data.facts.turned ? fmt::format(", {} turned by EXIF", data.facts.turned) : "");

@@ -12,6 +12,7 @@ void enable_reference_kernels() {
   reference::fill_loss();
   reference::fill_lovasz();
   reference::fill_confusion();
+  reference::fill_augment();
 }
 
 }  // namespace fjord

@@ -19,6 +19,7 @@ void fill_optimizer();
 void fill_loss();
 void fill_lovasz();
 void fill_confusion();
+void fill_augment();
 
 /// Stores or adds one value.
 inline void put(Out out, std::int64_t i, double value) {
