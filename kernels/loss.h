@@ -31,7 +31,7 @@ struct RegionLoss {
   double alpha = 0.5, beta = 0.5, gamma = 1;
   double smooth = 0, eps = 1e-7;
   bool log_loss = false;
-  std::vector<double> share;  // one per class; shares sum to 1
+  std::vector<double> share = {};  // one per class; shares sum to 1
 };
 
 /// A loss that is a sum over pixels (bce: over elements), divided by how many there are, ignored
@@ -40,9 +40,9 @@ struct PixelLoss {
   enum class Kind : std::uint8_t { bce, softce } kind = Kind::bce;
   double weight = 1;
   double smooth = 0;
-  bool sum = false;                   // the sum itself instead of the mean
-  std::vector<double> positive;       // bce: weight of label 1, one per channel
-  std::vector<double> class_weights;  // one per channel or class; empty: all 1
+  bool sum = false;                        // the sum itself instead of the mean
+  std::vector<double> positive = {};       // bce: weight of label 1, one per channel
+  std::vector<double> class_weights = {};  // one per channel or class; empty: all 1
 };
 
 struct LossTerms {
