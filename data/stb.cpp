@@ -125,6 +125,23 @@ void check_pnm_range(ByteSource& source) {
          "store it as a PNG");
 }
 
+/// Whether this stb_image leaves 16-bit PNM in the file's byte order (2.27 does): asked of itself.
+bool pnm_is_swapped() {
+  constexpr std::string_view pixel("P5 1 1 65535\n\1\2");
+  int width = 0, height = 0, channels = 0;
+  const std::unique_ptr<stbi_us, void (*)(void*)> loaded(
+      stbi_load_16_from_memory(reinterpret_cast<const stbi_uc*>(pixel.data()),
+                               static_cast<int>(pixel.size()), &width, &height, &channels, 0),
+      stbi_image_free);
+  return loaded != nullptr && *loaded != 0x0102;
+}
+
+void swap_bytes(Image& image) {
+  for (std::uint16_t& value : image.as<std::uint16_t>()) {
+    value = static_cast<std::uint16_t>(value << 8 | value >> 8);
+  }
+}
+
 struct StbHeader {
   int width = 0, height = 0, channels = 0;
   bool wide = false;
@@ -183,6 +200,7 @@ Image decode_other(ByteSource& source, ImageFormat format, const ReadOptions& op
   }
   Image image = make_image(height, width, channels, info.dtype);
   std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
+  if (format == ImageFormat::pnm && header.wide && pnm_is_swapped()) swap_bytes(image);
   if (channels == 2 || channels == 4) settle_alpha(source, image, options);
   return image;
 }

@@ -56,11 +56,11 @@ int on_warning(TIFF*, void* file, const char* module, const char* format, std::v
 }
 
 /// Warnings of the directory reader after which it goes on with a guess of its own. Others (unknown
-/// tags, unsorted tags, extra samples without a name) change no pixel.
+/// tags, unsorted tags, extra samples without a name) change nothing that is read here.
 bool is_guess(std::string_view warning) {
   constexpr std::array guesses{"assuming",    "calculating", "Bogus",          "Wrong",
                                "StripOffset", "TileOffset",  "StripByteCount", "TileByteCount",
-                               "corrupt",     "truncated",   "beyond"};
+                               "corrupt",     "truncated",   "beyond",         "tag ignored"};
   return std::any_of(guesses.begin(), guesses.end(), [&](const char* word) {
     return warning.find(word) != std::string_view::npos;
   });
@@ -94,13 +94,32 @@ void TiffFile::check() const {
   if (!problem_.empty()) damaged(source_, "TIFF", problem_);
 }
 
+void TiffFile::check_directory_end(int page) const {
+  const std::uint64_t start = TIFFCurrentDirOffset(tiff_);
+  const bool big = TIFFIsBigTIFF(tiff_) != 0, swapped = TIFFIsBigEndian(tiff_) != 0;
+  const std::size_t number = big ? 8 : 2, entry = big ? 20 : 12, next = big ? 8 : 4;
+  const auto bytes = source_.read(start, number);
+  std::uint64_t entries = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::byte byte = bytes[swapped ? i : bytes.size() - 1 - i];
+    entries = entries << 8 | std::to_integer<std::uint64_t>(byte);
+  }
+  const bool whole = bytes.size() == number && entries < 65536 &&
+                     start + number + entries * entry + next <= source_.size();
+  if (!whole)
+    damaged(source_, "TIFF", fmt::format("directory {} runs past the end of the file", page));
+}
+
 void TiffFile::check_pages() {
   constexpr int most = 100;
+  check();
+  check_directory_end(1);
   for (int page = 1; TIFFLastDirectory(tiff_) == 0; ++page) {
     if (page > most) damaged(source_, "TIFF", fmt::format("more than {} directories", most));
     const bool read = TIFFReadDirectory(tiff_) == 1;
     check();
     if (!read) damaged(source_, "TIFF", fmt::format("directory {} cannot be read", page + 1));
+    check_directory_end(page + 1);
     const auto kind = field<std::uint32_t>(TIFFTAG_SUBFILETYPE, 0);
     if ((kind & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK)) != 0) continue;
     refuse(source_, "image-pages", "it is a TIFF of several pages",

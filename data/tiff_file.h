@@ -44,6 +44,9 @@ class TiffFile {
   void note(bool error, std::string_view text);
 
  private:
+  /// libtiff takes a directory without its last bytes for the file's last.
+  void check_directory_end(int page) const;
+
   ByteSource& source_;
   TIFF* tiff_ = nullptr;
   std::string problem_;

@@ -1,0 +1,344 @@
+// Bad image files by the row of the reliability table: each is refused with this very message.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <limits>
+
+#include "data/image.h"
+#include "kernels/error.h"
+#include "tests/images/image_files.h"
+
+namespace fjord {
+namespace {
+
+using namespace test;
+namespace fs = std::filesystem;
+
+struct BadFile {
+  int row;
+  std::string name;
+  Bytes bytes;
+  std::string message;  // after "cannot read PATH - "
+  std::string slug = "image-damaged";
+  ReadOptions options = {};
+};
+
+const std::string restore = " - restore the file from its source, or take it out of the data set";
+const std::string replace = " - replace it by a PNG, JPEG or TIFF";
+const std::string deflate =
+    ", which is not read - rewrite it: gdal_translate -co COMPRESS=DEFLATE IN OUT.tif";
+const ReadOptions label{.purpose = Purpose::label};
+
+Bytes cut(Bytes bytes, std::size_t by) {
+  bytes.resize(bytes.size() - by);
+  return bytes;
+}
+
+Bytes joined(Bytes bytes, const Bytes& more) {
+  bytes.insert(bytes.end(), more.begin(), more.end());
+  return bytes;
+}
+
+Bytes flipped(Bytes bytes, std::size_t at) {
+  bytes[at] ^= std::byte{1};
+  return bytes;
+}
+
+Bytes png() { return make_png({}, pattern(35, 256)); }
+Bytes jpeg() { return make_jpeg({}, pattern_of<std::uint8_t>(32 * 24 * 3, 256)); }
+Bytes tiff(const TiffSpec& spec = {}) {
+  return make_tiff(spec, pattern_of<double>(
+                             static_cast<std::size_t>(spec.width * spec.height * spec.bands), 200));
+}
+Bytes encoded(const std::vector<RawField>& changes) {
+  return raw_tiff(plain_fields(changes), Bytes(512));
+}
+
+/// A small PNG whose header claims another size, with a right checksum.
+Bytes png_of_size(std::uint32_t width, std::uint32_t height) {
+  Bytes file = png();
+  const auto put = [&](std::size_t at, std::uint32_t value) {
+    for (std::size_t i = 0; i < 4; ++i)
+      file[at + i] = static_cast<std::byte>(value >> (24 - 8 * i));
+  };
+  put(16, width);
+  put(20, height);
+  put(29, static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(&file[12]), 17)));
+  return file;
+}
+
+/// Two strips, of which the second says that it has 20 bytes of its 32.
+Bytes lying_strip() {
+  Bytes data(64);
+  for (const int value : {8, 40, 32, 20}) {
+    for (int shift = 0; shift < 32; shift += 8)
+      data.push_back(static_cast<std::byte>(value >> shift));
+  }
+  return raw_tiff(plain_fields({{273, 4, 2, 72}, {278, 3, 1, 4}, {279, 4, 2, 80}}), data);
+}
+
+std::vector<BadFile> wrong_content() {
+  return {
+      {29, "empty.png", {}, "the file is empty (0 bytes)" + restore, "image-empty"},
+      {29, "page.png", to_bytes("<!DOCTYPE html><p>"), "it is an HTML page" + replace,
+       "image-format"},
+      {29, "page2.jpg", to_bytes("\n <HTML>"), "it is an HTML page" + replace, "image-format"},
+      {29, "pointer.tif", to_bytes("version https://git-lfs.github.com/spec/v1\n"),
+       "it is a Git LFS pointer, not the file itself" + replace, "image-format"},
+      {29, "photo.jpg", to_bytes(std::string("RIFF\x10\0\0\0WEBPVP8 ", 16)),
+       "it is a WebP picture" + replace, "image-format"},
+      {29, "photo.heic",
+       to_bytes(std::string("\0\0\0\x18"
+                            "ftypheic",
+                            12)),
+       "it is a HEIC picture" + replace, "image-format"},
+      {29, "noise.png", to_bytes("no image at all"),
+       "its content is of no known image format" + replace, "image-format"},
+  };
+}
+
+std::vector<BadFile> damage() {
+  const std::string jpegtran =
+      " - keep the picture alone: jpegtran -copy all -outfile OUT.jpg IN.jpg";
+  return {
+      {30, "cut.png", cut(png(), 13), "the PNG is damaged: the file ends early" + restore},
+      {30, "junk.png", joined(png(), to_bytes("junk")),
+       "the PNG is damaged: 4 bytes follow its end" + restore},
+      {30, "flip.png", flipped(png(), png().size() - 14),
+       "the PNG is damaged: IDAT: CRC error" + restore},
+      {30, "cut.tif", cut(tiff(), 1),
+       "the TIFF is damaged: directory 1 runs past the end of the file" + restore},
+      {30, "cut.jpg", cut(jpeg(), 300), "the JPEG is damaged: the file ends early" + restore},
+      {30, "junk.jpg", joined(jpeg(), to_bytes("junk")),
+       "4 bytes follow the end of the JPEG" + jpegtran},
+      {31, "warned.jpg", joined(cut(jpeg(), 300), to_bytes("\xff\xd9")),
+       "the JPEG is damaged: Corrupt JPEG data: premature end of data segment" + restore},
+      {46, "short.tif", lying_strip(),
+       "the TIFF is damaged: strip 1 holds 20 bytes of 32" + restore},
+      {46, "beyond.tif", encoded({{273, 4, 1, 4000000000u}}),
+       "the TIFF is damaged: Read error at scanline 4294967295; got 0 bytes, expected 64" +
+           restore},
+      {46, "huge-tag.tif", encoded({{33550, 12, 0x20000000, 8}}),
+       "the TIFF is damaged: Sanity check on size of \"Tag 33550\" value failed; tag ignored" +
+           restore},
+      {46, "loop.tif", raw_tiff(plain_fields({}), Bytes(64), 72),
+       "the TIFF is damaged: directory 2 cannot be read" + restore},
+  };
+}
+
+std::vector<BadFile> unsupported() {
+  const std::string gray = " - store the one picture that is meant as a PNG";
+  return {
+      {37, "print.jpg", make_jpeg({.cmyk = true}, pattern_of<std::uint8_t>(32 * 24 * 4, 256)),
+       "it is a CMYK JPEG, whose colours depend on a print profile - convert it to RGB: magick "
+       "IN.jpg -colorspace sRGB OUT.png",
+       "image-cmyk"},
+      {38, "alpha.png", make_png({.width = 2, .height = 1, .color = 6}, pattern(8, 255)),
+       "it has an alpha channel that is not opaque everywhere, and what lies under it is unknown - "
+       "store it without alpha, or as a TIFF, whose bands are all data",
+       "image-alpha"},
+      {43, "lerc.tif", encoded({{259, 3, 1, 34887}}), "its compression is LERC" + deflate,
+       "image-encoding"},
+      {43, "jp2.tif", encoded({{259, 3, 1, 34712}}), "its compression is JPEG 2000" + deflate,
+       "image-encoding"},
+      {43, "webp.tif", encoded({{259, 3, 1, 50001}}), "its compression is WebP" + deflate,
+       "image-encoding"},
+      {44, "old-jpeg.tif", encoded({{259, 3, 1, 6}}),
+       "its compression is the old JPEG of TIFF 6.0 (scheme 6)" + deflate, "image-encoding"},
+      {44, "bilevel.tif", encoded({{258, 3, 1, 1}}),
+       "its samples have 1 bit (bilevel) - widen them: gdal_translate -ot Byte -co NBITS=8 IN "
+       "OUT.tif",
+       "image-encoding"},
+      {44, "nibbles.tif", encoded({{258, 3, 1, 4}}),
+       "its samples have 4 bits - widen them: gdal_translate -ot Byte -co NBITS=8 IN OUT.tif",
+       "image-encoding"},
+      {44, "twelve.tif", encoded({{258, 3, 1, 12}, {279, 4, 1, 96}}),
+       "its samples have 12 bits - widen them: gdal_translate -ot UInt16 -co NBITS=16 IN OUT.tif",
+       "image-encoding"},
+      {44, "complex.tif", encoded({{258, 3, 1, 64}, {279, 4, 1, 512}, {339, 3, 1, 6}}),
+       "its samples are complex numbers - take their amplitude: gdal_calc.py -A IN "
+       "--calc='abs(A)' --type=Float32 --outfile=OUT",
+       "image-encoding"},
+      {44, "int64.tif", encoded({{258, 3, 1, 64}, {279, 4, 1, 512}}),
+       "its samples are 64-bit integers - convert them: gdal_translate -ot Int32 IN OUT.tif",
+       "image-encoding"},
+      {44, "float64.tif", encoded({{258, 3, 1, 64}, {279, 4, 1, 512}, {339, 3, 1, 3}}),
+       "its samples are 64-bit floats - convert them: gdal_translate -ot Float32 IN OUT.tif",
+       "image-encoding"},
+      {44, "int32.tif", encoded({{258, 3, 1, 32}, {279, 4, 1, 256}}),
+       "its samples are 32-bit integers - convert them: gdal_translate -ot Float32 IN OUT.tif",
+       "image-encoding"},
+      {45, "pages.tif", tiff({.pages = 2}),
+       "it is a TIFF of several pages - write the page that is meant to a file of its own: "
+       "gdal_translate GTIFF_DIR:1:IN.tif OUT.tif",
+       "image-pages"},
+      {45, "moving.png", with_chunk(png(), "acTL", Bytes(8)),
+       "it is an animated PNG: more than one picture" + gray + " of its own", "image-pages"},
+      {45, "moving.gif",
+       to_bytes(
+           std::string("GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0,\0"
+                       "\0\0\0\1\0\1\0\0\2\2D\1\0;",
+                       49)),
+       "it is an animated GIF: more than one picture" + gray, "image-pages"},
+      {53, "label.jpg", jpeg(),
+       "it is a JPEG, which changes label values at every edge - store labels as PNG or TIFF, or, "
+       "for a binary label, give --label-threshold 127",
+       "label-lossy", label},
+  };
+}
+
+std::vector<BadFile> values() {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  TiffSpec spec{.width = 3, .height = 2, .bits = 32, .format = SAMPLEFORMAT_IEEEFP};
+  const std::string declare =
+      ", and the file declares no such nodata value - declare it (gdal_edit.py -a_nodata nan FILE) "
+      "or fill it (gdal_fillnodata.py)";
+  const Bytes infinite = make_tiff(spec, {0, 1, -std::numeric_limits<float>::infinity(), 3, 4, 5});
+  const std::string tiles =
+      " - cut it into tiles (gdal_retile.py -ps 4096 4096 -targetDir TILES FILE)";
+  return {
+      {34, "hole.tif", make_tiff(spec, {0, 1, 2, 3, nan, 5}),
+       "pixel (1, 1) of band 1 is nan" + declare, "image-nan"},
+      {34, "infinite.tif", infinite, "pixel (2, 0) of band 1 is -inf" + declare, "image-nan"},
+      {42, "bomb.png", png_of_size(30000, 30000),
+       "it has 30000x30000 pixels of 1 band, more than 256 million" + tiles, "image-too-large"},
+      {42, "many-bands.tif",
+       encoded({{256, 4, 1, 10000},
+                {257, 4, 1, 10000},
+                {259, 3, 1, 8},
+                {277, 3, 1, 500},
+                {278, 4, 1, 10000}}),
+       "it has 10000x10000 pixels of 500 bands, more than 4096 MiB in memory" + tiles,
+       "image-too-large"},
+  };
+}
+
+void check_refused(const ScratchFolder& folder, const BadFile& bad) {
+  CAPTURE(bad.row);
+  CAPTURE(bad.name);
+  const fs::path path = folder / bad.name;
+  write_bytes(path, bad.bytes);
+  const std::string line =
+      "error[E-" + bad.slug + "] cannot read " + path.string() + " - " + bad.message;
+  std::string from_file = "no error", from_memory = "no error";
+  try {
+    read_image(path, bad.options);
+  } catch (const Error& error) {
+    from_file = error.what();
+    CHECK(error.exit == ExitCode::dataset);
+  }
+  try {
+    decode_image(bad.bytes, path.string(), bad.options);
+  } catch (const Error& error) {
+    from_memory = error.what();
+  }
+  CHECK(from_file == line);
+  CHECK(from_memory == line);
+  CHECK(read_bytes(path) == bad.bytes);
+}
+
+std::string opened(const fs::path& path) {
+  try {
+    probe_image(path);
+  } catch (const Error& error) {
+    CHECK(error.exit == ExitCode::dataset);
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("rows 29 to 46: bad files and their messages") {
+  const ScratchFolder folder;
+  int tried = 0;
+  for (const auto& table : {wrong_content(), damage(), unsupported(), values()}) {
+    for (const BadFile& bad : table) {
+      check_refused(folder, bad);
+      ++tried;
+    }
+  }
+  fmt::print("bad image files: {} tried\n", tried);
+}
+
+TEST_CASE("row 29: content of one format under another's name is read, and said") {
+  const Image image = decode_image(png(), "photo.jpg");
+  CHECK(image.format == ImageFormat::png);
+  CHECK(image.notes == std::vector<std::string>{"PNG content in a .jpg file"});
+}
+
+TEST_CASE("row 30: a PNG cut anywhere, or with any bit flipped, is refused") {
+  const Bytes file = make_png({.width = 40, .height = 30, .color = 2}, pattern(3600, 50));
+  for (std::size_t at = 0; at < file.size(); at += 1 + at / 100) {
+    CAPTURE(at);
+    CHECK_THROWS_AS(decode_image(std::span(file).first(at), "a.png"), Error);
+    CHECK_THROWS_AS(decode_image(flipped(file, at), "a.png"), Error);
+  }
+}
+
+TEST_CASE("row 30: a TIFF that lacks its last bytes is refused, in every kind of file") {
+  for (const char* mode : {"wl", "wb", "w8", "w8b"}) {
+    const Bytes file = tiff({.mode = mode});
+    for (std::size_t by = 1; by < 100; ++by) {
+      CAPTURE(mode);
+      CAPTURE(by);
+      CHECK_THROWS_AS(decode_image(cut(file, by), "a.tif"), Error);
+    }
+  }
+}
+
+TEST_CASE("row 46: a million directories end at the hundredth") {
+  // Each directory is two bytes of count, no field, and the offset of the next.
+  Bytes file = raw_tiff(plain_fields({}), Bytes(64), 8 + 64 + 2 + 9 * 12 + 4);
+  const std::size_t first = file.size();
+  for (std::size_t i = 0; i < 1000000; ++i) {
+    const std::size_t next = first + (i + 1) * 18;
+    const std::vector<unsigned> entry{1, 0, 254, 0, 4, 0, 1, 0, 0, 0, 1, 0, 0, 0};
+    for (const unsigned byte : entry) file.push_back(static_cast<std::byte>(byte));
+    for (int shift = 0; shift < 32; shift += 8)
+      file.push_back(static_cast<std::byte>(next >> shift & 255));
+  }
+  CHECK_THROWS_AS(decode_image(file, "a.tif"), Error);
+  CHECK_THROWS_AS(probe_bytes(file, "a.tif"), Error);
+}
+
+TEST_CASE("row 72 and things that are no files: named at once, without waiting") {
+  const ScratchFolder folder;
+  const auto line = [](const fs::path& path, const std::string& slug, const std::string& rest) {
+    return "error[E-" + slug + "] cannot read " + path.string() + " - " + rest;
+  };
+  CHECK(opened(folder / "none.png") ==
+        line(folder / "none.png", "file-missing", "there is no such file - check the path"));
+  REQUIRE(mkfifo((folder / "pipe.png").c_str(), 0600) == 0);
+  CHECK(opened(folder / "pipe.png") ==
+        line(folder / "pipe.png", "not-a-file", "it is a pipe - name an image file"));
+  CHECK(opened("/dev/null") ==
+        line("/dev/null", "not-a-file", "it is a device - name an image file"));
+  CHECK(opened(folder.path()) ==
+        line(folder.path(), "not-a-file", "it is a folder - name an image file"));
+  write_bytes(folder / "locked.png", png());
+  fs::permissions(folder.path(), fs::perms(0755));
+  fs::permissions(folder / "locked.png", fs::perms::none);
+  constexpr uid_t nobody = 65534;
+  const bool root = geteuid() == 0;
+  if (root) REQUIRE(seteuid(nobody) == 0);
+  const std::string denied = opened(folder / "locked.png");
+  if (root) REQUIRE(seteuid(0) == 0);
+  CHECK(denied == line(folder / "locked.png", "permission",
+                       "permission denied - make it readable: chmod +r"));
+}
+
+TEST_CASE("names with control characters are printed safely") {
+  const std::string name("a\x1b[31m\n.png");
+  try {
+    decode_image({}, name);
+    CHECK(false);
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find('\x1b') == std::string::npos);
+    CHECK(std::string(error.what()).find('\n') == std::string::npos);
+  }
+}
+
+}  // namespace fjord
