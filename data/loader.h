@@ -20,10 +20,10 @@ enum class LastBatch : std::uint8_t { keep, drop };  // a batch that the epoch's
 
 struct LoaderOptions {
   std::int64_t batch = 8;
-  Framing framing;        // --size, --resize, --crop
-  AugmentPolicy augment;  // off in evaluation
-  Normalization normalization;
-  LabelMap labels;
+  Framing framing{};                            // --size, --resize, --crop
+  AugmentPolicy augment = AugmentPolicy::none;  // off in evaluation
+  Normalization normalization{};
+  LabelMap labels{};
   std::uint64_t seed = 0;
   Order order = Order::sorted;
   LastBatch last_batch = LastBatch::keep;
