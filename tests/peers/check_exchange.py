@@ -1,0 +1,84 @@
+"""Models go from fjord to segmentation_models.pytorch and back, and give the same logits."""
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import tifffile
+import torch
+from safetensors.torch import load_file, save_file
+
+from common import NO_CHANGE, Checks, draw_data, enliven
+
+BOUND = 1e-5  # of the largest logit
+
+
+def logits_of(model, pixels):
+    image = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        return model.eval()(image)[0].numpy()
+
+
+def compare_logits(checks, what, model, image, *predict):
+    """fjord's raw logits of the image file against the model's."""
+    out = checks.folder / f"out{len(list(checks.folder.glob('out*')))}"
+    checks.run("fjord-predict", *predict, image, "--output", out, "--raw", "--normalize", "unit")
+    found = np.load(out / f"{image.stem}.npy")
+    expected = logits_of(model, tifffile.imread(image))
+    if found.shape != expected.shape:
+        return checks.say(False, f"{what}: shape {found.shape}, expected {expected.shape}")
+    error = float(np.abs(found - expected).max() / np.abs(expected).max())
+    checks.say(error <= BOUND, f"{what}: largest error {error:.2e} of the largest logit")
+
+
+def from_fjord(checks, data):
+    run = checks.folder / "run"
+    checks.run("fjord-train", data, "--encoder", "resnet34", "--size", 64, "--batch", 2, "--steps", 3,
+               "--out", run)
+    saved = run / "checkpoints" / "last"
+    image = data / "val" / "images" / "0.tif"
+    model = smp.Unet("resnet34", encoder_weights=None)
+    model.load_state_dict(load_file(saved / "model.safetensors"), strict=True)
+    checks.say(True, "fjord's model.safetensors loads into smp.Unet('resnet34') with strict=True")
+    compare_logits(checks, "a model trained by fjord, in SMP", model, image, run, "--which", "last")
+    hub = smp.from_pretrained(str(saved))
+    same = np.array_equal(logits_of(hub, tifffile.imread(image)),
+                          logits_of(model, tifffile.imread(image)))
+    checks.say(same, "smp.from_pretrained of a checkpoint folder gives that model")
+
+
+def to_fjord(checks, data):
+    image = checks.folder / "odd.tif"  # a size that no stride divides
+    tifffile.imwrite(image, np.random.default_rng(1).integers(0, 256, (101, 75, 3), dtype=np.uint8))
+    model = enliven(smp.Unet("resnet34", encoder_weights=None, classes=3))
+    model.save_pretrained(checks.folder / "pretrained")
+    compare_logits(checks, "a folder of save_pretrained, in fjord", model, image,
+                   checks.folder / "pretrained")
+    bare = checks.folder / "bare.safetensors"
+    save_file(model.state_dict(), bare)
+    compare_logits(checks, "a bare state_dict, in fjord", model, image, bare, "--arch", "unet",
+                   "--encoder", "resnet34", "--classes", 3, "--in-channels", 3)
+
+
+def as_start(checks, data):
+    model = enliven(smp.Unet("resnet34", encoder_weights=None))
+    start = checks.folder / "start.safetensors"
+    save_file(model.state_dict(), start)
+    run = checks.folder / "started"
+    checks.run("fjord-train", data, "--init", start, "--encoder", "resnet34", "--size", 64, "--batch",
+               2, *NO_CHANGE, "--out", run)
+    found = load_file(run / "checkpoints" / "last" / "model.safetensors")
+    trained = {name for name, _ in model.named_parameters()}
+    same = all(torch.equal(found[name], value) for name, value in model.state_dict().items()
+               if name in trained)
+    checks.say(same, f"fjord-train --init starts from SMP's values ({len(trained)} weights)")
+    counts = {int(value) for name, value in found.items() if name.endswith("num_batches_tracked")}
+    checks.say(counts == {124}, f"and goes on from its normalisation (123 batches, now {counts})")
+
+
+if __name__ == "__main__":
+    checks = Checks(__doc__)
+    data = checks.folder / "data"
+    draw_data(data, bands=3)
+    from_fjord(checks, data)
+    to_fjord(checks, data)
+    as_start(checks, data)
+    checks.finish()
