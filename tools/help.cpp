@@ -1,16 +1,26 @@
 // --help on one screen: flags in two columns under their groups, then three examples to copy.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/options.h"
 
 namespace fjord {
 
 namespace {
 
-constexpr std::size_t kColumns = 100, kEntry = 48, kName = 24;
+constexpr std::size_t kEntry = 48, kName = 24;  // so that two entries fill 100 columns
 
 std::string padded(std::string text, std::size_t width) {
   if (text.size() < width) text.append(width - text.size(), ' ');
+  return text;
+}
+
+std::string in_two_columns(const std::vector<std::string>& entries) {
+  std::string text;
+  for (std::size_t i = 0; i < entries.size(); i += 2)
+    text += i + 1 < entries.size() ? padded(entries[i], kEntry + 2) + entries[i + 1] + "\n"
+                                   : entries[i] + "\n";
   return text;
 }
 
@@ -19,34 +29,25 @@ std::string padded(std::string text, std::size_t width) {
 std::string Options::help() const {
   std::string text =
       fmt::format("{}: {}\nusage: {} {}\n", text_.name, text_.purpose, text_.name, text_.usage);
-  std::string group, line;
-  auto finish_line = [&] {
-    while (!line.empty() && line.back() == ' ') line.pop_back();
-    if (!line.empty()) text += line + "\n";
-    line.clear();
-  };
-  for (const Flag& flag : flags_) {
-    if (flag.options.help.empty()) continue;
-    if (flag.group != group) {
-      finish_line();
-      text += flag.group + ":\n";
-      group = flag.group;
+  std::vector<std::string> groups;
+  for (const Flag& flag : flags_)
+    if (!flag.options.help.empty() &&
+        std::find(groups.begin(), groups.end(), flag.group) == groups.end())
+      groups.push_back(flag.group);
+  for (const std::string& group : groups) {
+    std::vector<std::string> narrow, wide;
+    for (const Flag& flag : flags_) {
+      if (flag.group != group || flag.options.help.empty()) continue;
+      const std::string dashes = flag.positional ? "" : "--";
+      const std::string space = flag.options.value.empty() ? "" : " ";
+      const std::string entry = "  " +
+                                padded(dashes + flag.name + space + flag.options.value, kName) +
+                                " " + flag.options.help;
+      (entry.size() > kEntry ? wide : narrow).push_back(entry);
     }
-    const std::string name =
-        flag.positional ? flag.name
-                        : fmt::format("--{}{}{}", flag.name, flag.options.value.empty() ? "" : " ",
-                                      flag.options.value);
-    const std::string entry = "  " + padded(name, kName) + " " + flag.options.help;
-    const bool wide = entry.size() > kEntry;
-    const std::size_t at = line.empty() ? 0 : kEntry + 2;
-    if (!line.empty() && at + entry.size() > kColumns) finish_line();
-    line += entry;
-    if (line.size() > kEntry || wide)
-      finish_line();
-    else
-      line = padded(line, kEntry + 2);
+    text += group + ":\n" + in_two_columns(narrow);
+    for (const std::string& line : wide) text += line + "\n";
   }
-  finish_line();
   return text + "examples:\n" + text_.examples;
 }
 

@@ -34,7 +34,7 @@ void add_model_flags(Options& options, ModelFlags& flags) {
   options.flag("decoder-channels", &flags.decoder_channels,
                {.value = "LIST", .help = "256,128,64,32,16", .range = {1, 4096}});
   options.flag("decoder-attention", &flags.decoder_attention,
-               {.value = "scse", .help = "not in this build", .choices = {"scse"}});
+               {.value = "scse", .choices = {"scse"}});
 }
 
 ModelOptions model_options_of(const ModelFlags& flags, int bands) {

@@ -38,15 +38,17 @@ std::string strip_dashes(const std::string& argument) {
 
 std::string nearest_flag(const std::string& wrong, const std::vector<std::string>& names) {
   const std::string name = strip_dashes(wrong);
-  auto known = [&](const std::string& candidate) {
+  std::vector<std::string_view> candidates(names.begin(), names.end());
+  auto known = [&](std::string_view candidate) {
     return std::find(names.begin(), names.end(), candidate) != names.end();
   };
-  const auto other = kOtherTools.find(name);
   if (known(name)) return name;
-  if (other != kOtherTools.end() && known(other->second)) return other->second;
   for (const std::string& candidate : names)
     if (!name.empty() && candidate.starts_with(name)) return candidate;
-  return std::string(nearest_name(name, {names.begin(), names.end()}));
+  for (const auto& [other, ours] : kOtherTools)
+    if (known(ours)) candidates.push_back(other);
+  const std::string near(nearest_name(name, candidates));
+  return known(near) ? near : kOtherTools.at(near);
 }
 
 void Options::flag(std::string name, FlagTarget target, FlagOptions options) {
@@ -128,6 +130,7 @@ bool Options::parse(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ArgumentMismatch&) {
+    if (argv[argc - 1][0] != '-') refuse_extras({argv[argc - 1]});
     const Flag* flag = find(strip_dashes(argv[argc - 1]));
     throw Error(ExitCode::usage, "missing-value", printable(argv[argc - 1]),
                 "needs a value after it",

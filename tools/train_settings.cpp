@@ -81,11 +81,9 @@ void add_optimizer_flags(Options& options, TrainSettings& s) {
   options.flag("loss", &s.loss, {.value = "TEXT", .help = "\"0.5*dice+0.5*bce\""});
   options.flag("class-weights", &s.class_weights,
                {.value = "LIST", .help = "one a class", .range = kPositive});
-  options.flag("ema", &s.ema, {.value = "D", .help = "not in this build", .range = kFraction});
-  options.flag("swa-start", &s.swa_start,
-               {.value = "E", .help = "not in this build", .range = kCount});
-  options.flag("swa-lr", &s.swa_lr,
-               {.value = "X", .help = "not in this build", .range = kPositive});
+  options.flag("ema", &s.ema, {.value = "D", .range = kFraction});
+  options.flag("swa-start", &s.swa_start, {.value = "E", .range = kCount});
+  options.flag("swa-lr", &s.swa_lr, {.value = "X", .range = kPositive});
 }
 
 void add_start_flags(Options& options, TrainSettings& s) {

@@ -187,6 +187,8 @@ int train(int argc, char** argv) {
   if (!settings.resume) settle(settings);
   apply_common_flags(settings.common);
   if (settings.dry_run) return dry_run(settings);
+  // A wrong path must not leave a numbered folder behind.
+  if (!settings.resume) find_dataset(settings);
   const RunFolder folder = open_folder(settings, options, argc, argv);
   if (settings.resume) {
     const Progress progress = peek_run(folder);

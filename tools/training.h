@@ -23,6 +23,8 @@ struct TrainingData {
   const std::vector<Sample>& training() const { return dataset.at("train").samples; }
   const std::vector<Sample>& validation() const { return dataset.at("val").samples; }
 };
+/// The names of its files alone. Throws Error{usage} without DATA, Error{dataset} for none there.
+Dataset find_dataset(const TrainSettings& settings);
 /// Writes what was inferred (in_channels, normalize, range) back into the settings.
 TrainingData open_training_data(TrainSettings& settings);
 

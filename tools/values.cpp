@@ -64,9 +64,8 @@ void read(const Context& context, const std::string& text, bool& value) {
 void read(const Context& context, const std::string& text, std::string& value) {
   const auto& choices = context.options.choices;
   if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) {
-    const std::string near = nearest_flag(text, choices);
-    refuse(context, fmt::format("one of {}{}", fmt::join(choices, ", "),
-                                near.empty() ? "" : " (did you mean " + near + "?)"));
+    const std::string_view near = nearest_name(text, {choices.begin(), choices.end()});
+    refuse(context, fmt::format("one of {} (did you mean {}?)", fmt::join(choices, ", "), near));
   }
   if (text.find('\0') != std::string::npos) refuse(context, "text without zero bytes");
   value = text;

@@ -1,0 +1,68 @@
+// Finding a model on disk.
+#include "tools/model_files.h"
+
+#include "models/config.h"
+#include "tools/log.h"
+#include "tools/run_folder.h"
+
+namespace fjord {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string name_of(const fs::path& path) { return printable(path.string()); }
+
+fs::path weights_of(const ModelRequest& request) {
+  const fs::path path = request.path;
+  std::error_code ignored;
+  if (!fs::exists(path, ignored))
+    throw Error(ExitCode::usage, "no-model", name_of(path), "there is no such file or folder",
+                "name a run folder, a checkpoint folder or a .safetensors file");
+  if (!fs::is_directory(path)) return path;
+  if (fs::exists(path / "model.safetensors", ignored)) return path / "model.safetensors";
+  const fs::path chosen = path / "checkpoints" / request.which / "model.safetensors";
+  if (fs::exists(chosen, ignored)) return chosen;
+  throw Error(ExitCode::usage, "no-model", name_of(path),
+              fmt::format("holds neither model.safetensors nor checkpoints/{}", request.which),
+              has_checkpoint(path) ? "use --which last" : "name the folder of a trained run");
+}
+
+std::int64_t dimension(const SafetensorsFile& file, std::string_view tensor, std::size_t axis) {
+  for (const TensorEntry& entry : file.header().tensors)
+    if (entry.name.ends_with(tensor) && entry.shape.size() == 4) return entry.shape[axis];
+  return 0;
+}
+
+// What flags leave open is read off the shapes of the first and the last convolution.
+ModelOptions options_from_tensors(const ModelRequest& request, const SafetensorsFile& file) {
+  ModelFlags flags = request.flags;
+  const auto bands = dimension(file, "encoder.conv1.weight", 1);
+  const auto classes = dimension(file, "segmentation_head.0.weight", 0);
+  if (!flags.classes && classes > 0 && classes < 255) flags.classes = static_cast<int>(classes);
+  const ModelOptions options = model_options_of(flags, bands > 0 && bands < 513 ? int(bands) : 3);
+  say("{}: taken for {} with {}, {} channels, {} classes", file.name(), options.arch,
+      options.encoder, options.in_channels, options.classes);
+  return options;
+}
+
+}  // namespace
+
+ModelFile find_model(const ModelRequest& request) {
+  ModelFile found{weights_of(request), {}};
+  const SafetensorsFile file(found.weights);
+  const fs::path config = found.weights.parent_path() / "config.json";
+  std::error_code ignored;
+  if (model_options(file.name(), file.header().metadata)) {
+    read_metadata(found.record, file.name(), file.header().metadata);
+  } else if (fs::is_directory(request.path) && fs::exists(config, ignored)) {
+    ModelConfig read = read_smp_config(config);
+    for (const std::string& note : read.notes) say(note);
+    found.record.model = read.options;
+  } else {
+    found.record.model = options_from_tensors(request, file);
+  }
+  return found;
+}
+
+}  // namespace fjord

@@ -1,0 +1,189 @@
+// A model opened to run it.
+#include "tools/network.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/state_dict.h"
+#include "kernels/threads.h"
+#include "tools/model_files.h"
+#include "tools/samples.h"
+
+namespace fjord {
+
+namespace {
+
+std::string name_of(const std::filesystem::path& path) { return printable(path.string()); }
+
+void blank_nodata(Image& image) {
+  const double nodata = *image.nodata;
+  auto missing = [&](double value) {
+    return value == nodata || (std::isnan(value) && std::isnan(nodata));
+  };
+  const std::size_t bytes = static_cast<std::size_t>(image.bands) * size_of(image.dtype);
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x) {
+      bool all = true;
+      for (int band = 0; band < image.bands && all; ++band) all = missing(image.value(y, x, band));
+      if (all)
+        std::memset(image.pixels.data() +
+                        (static_cast<std::size_t>(y) * static_cast<std::size_t>(image.width) +
+                         static_cast<std::size_t>(x)) *
+                            bytes,
+                    0, bytes);
+    }
+}
+
+Image repeated(const Image& grey) {
+  Image rgb = make_image(grey.height, grey.width, 3, grey.dtype);
+  const std::size_t bytes = size_of(grey.dtype);
+  for (std::size_t i = 0; i < grey.pixels.size(); i += bytes)
+    for (std::size_t band = 0; band < 3; ++band)
+      std::memcpy(rgb.pixels.data() + 3 * i + band * bytes, grey.pixels.data() + i, bytes);
+  return rgb;
+}
+
+template <class T>
+void normalise(const Image& image, const Normalization& normalization, float* to) {
+  const std::vector<float> scale = normalization.scale(), offset = normalization.offset();
+  const auto pixels = image.as<T>();
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    const std::size_t band = i % scale.size();
+    to[i] = static_cast<float>(pixels[i]) * scale[band] + offset[band];
+  }
+}
+
+std::vector<float> network_input(const Image& image, const Normalization& normalization) {
+  std::vector<float> values(static_cast<std::size_t>(image.count()));
+  if (image.dtype == DType::u8)
+    normalise<std::uint8_t>(image, normalization, values.data());
+  else if (image.dtype == DType::u16)
+    normalise<std::uint16_t>(image, normalization, values.data());
+  else
+    normalise<float>(image, normalization, values.data());
+  return values;
+}
+
+}  // namespace
+
+Network::Network(const ModelRequest& request) : request_(request), name_(request.path) {
+  const ModelFile file = find_model(request);
+  record_ = file.record;
+  const Model model = [options = record_.model](Net net, Tensor image) {
+    return build_model(net, image, options);
+  };
+  declare_parameters(parameters_, model, record_.model.in_channels, 0);
+  load_state_dict(file.weights, parameters_);
+  evaluator_ = std::make_unique<Evaluator>(model, parameters_, arena_, Backend::cpu, PlanOptions{});
+}
+
+Normalization Network::normalization(DType dtype) const {
+  if (record_.normalization && !request_.normalize) return *record_.normalization;
+  const int channels = record_.model.in_channels;
+  if (channels != 3 && !request_.normalize)
+    throw Error(ExitCode::usage, "normalize", name_of(name_),
+                "does not say how its input is normalised", "say it by --normalize unit or seed");
+  if (request_.normalize == "stats")
+    throw Error(ExitCode::usage, "normalize", "--normalize stats",
+                "the statistics are those of a training set", "use imagenet, seed, unit or none");
+  return make_normalization({request_.normalize.value_or("imagenet"), request_.range}, channels,
+                            dtype, {}, threads());
+}
+
+Framing Network::framing() const {
+  if (request_.size)
+    return {.height = request_.size->height,
+            .width = request_.size->width,
+            .resampling = record_.framing ? record_.framing->resampling : Resampling::nearest};
+  if (record_.framing && record_.framing->resizes()) return *record_.framing;
+  return {};
+}
+
+Image Network::read(const std::filesystem::path& path) const {
+  const int channels = record_.model.in_channels;
+  Image image = read_image(path, {.keep_alpha = channels == 4});
+  if (image.nodata) blank_nodata(image);
+  if (image.bands == 1 && channels == 3) image = repeated(image);
+  if (image.bands != channels)
+    throw Error(ExitCode::dataset, "bands", fmt::format("{}: {} bands", name_of(path), image.bands),
+                fmt::format("the model reads {}", channels),
+                "convert the image, or use a model made for it");
+  return image;
+}
+
+Logits Network::run(const Image& image) {
+  const Framing size = framing();
+  const Image framed =
+      size.resizes() ? resize_image(image, size.height, size.width, size.resampling) : image;
+  const std::vector<float> values = network_input(framed, normalization(image.dtype));
+  const float* logits =
+      evaluator_->predict({1, framed.height, framed.width, framed.bands}, values.data());
+  const int classes = record_.model.classes;
+  return {
+      framed.height, framed.width, classes,
+      std::vector<float>(logits, logits + std::int64_t{framed.height} * framed.width * classes)};
+}
+
+namespace {
+
+// For every output index the two source indices and the weight of the second.
+struct Tap {
+  int low = 0, high = 0;
+  float weight = 0;
+};
+std::vector<Tap> taps_of(int from, int to) {
+  std::vector<Tap> taps;
+  for (int i = 0; i < to; ++i) {
+    const double at = std::max(0.0, (i + 0.5) * from / to - 0.5);
+    const int low = std::min(static_cast<int>(at), from - 1);
+    taps.push_back({low, std::min(low + 1, from - 1), static_cast<float>(at - low)});
+  }
+  return taps;
+}
+
+}  // namespace
+
+Logits resize_logits(const Logits& logits, int height, int width) {
+  if (logits.height == height && logits.width == width) return logits;
+  const int c = logits.classes;
+  Logits resized{height, width, c,
+                 std::vector<float>(static_cast<std::size_t>(height) * width * c)};
+  const std::vector<Tap> rows = taps_of(logits.height, height),
+                         columns = taps_of(logits.width, width);
+  auto at = [&](int y, int x) {
+    return logits.values.data() + (std::int64_t{y} * logits.width + x) * c;
+  };
+  float* to = resized.values.data();
+  for (const Tap& row : rows)
+    for (const Tap& column : columns)
+      for (int k = 0; k < c; ++k) {
+        const float a = at(row.low, column.low)[k], b = at(row.low, column.high)[k];
+        const float d = at(row.high, column.low)[k], e = at(row.high, column.high)[k];
+        const float top = a + column.weight * (b - a), bottom = d + column.weight * (e - d);
+        *to++ = top + row.weight * (bottom - top);
+      }
+  return resized;
+}
+
+std::vector<std::uint8_t> classes_of(const Logits& logits, double threshold) {
+  return classes_of(logits.values.data(), {1, logits.height, logits.width, logits.classes},
+                    threshold);
+}
+
+void add_request_flags(Options& options, ModelRequest& request) {
+  options.group("model");
+  options.flag("which", &request.which,
+               {.value = "NAME", .help = "of a run: best, last", .choices = {"best", "last"}});
+  options.flag("size", &request.size, {.value = "N|HxW|0", .help = "instead of the model's"});
+  options.flag("normalize", &request.normalize,
+               {.value = "HOW",
+                .help = "imagenet seed unit none",
+                .choices = {"imagenet", "stats", "seed", "unit", "none"}});
+  options.flag("range", &request.range,
+               {.value = "X",
+                .help = "value that means 1",
+                .range = {0, std::numeric_limits<double>::infinity(), true, false}});
+  add_model_flags(options, request.flags);
+}
+
+}  // namespace fjord
