@@ -1,5 +1,6 @@
 // Prints every golden, what was found and how near it has to be; exit code 1 when one fails.
-// golden_table [--fp32]: without the runs in double.
+// golden_table [--fp32] [--isa avx512|avx2|plain]: without the runs in double; on fewer
+// instructions.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -9,23 +10,49 @@
 #include "tests/golden/goldens.h"
 #include "tests/reference/reference.h"
 
-int main(int count, char** arguments) {
+namespace fjord::golden {
+namespace {
+
+struct Choice {
+  bool double_too = true;
+  Isa isa = Isa::automatic;
+};
+
+Choice choice(int count, char** arguments) {
+  Choice chosen;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view word = arguments[i];
+    if (word == "--fp32") chosen.double_too = false;
+    for (Isa isa : {Isa::avx512, Isa::avx2, Isa::plain})
+      if (word == to_string(isa)) chosen.isa = isa;
+  }
+  return chosen;
+}
+
+bool print_all(On on) {
+  bool ok = print(loss_rows(on));
+  for (const ModelEntry& entry : model_entries()) ok &= print(model_rows(entry, on));
+  for (const TrainingEntry& entry : training_entries()) ok &= print(training_rows(entry, on));
+  return ok;
+}
+
+}  // namespace
+}  // namespace fjord::golden
+
+int main(int count, char** arguments) try {
   using namespace fjord;
-  const bool fast = count > 1 && std::string_view(arguments[1]) == "--fp32";
-  enable_cpu_kernels();
+  const golden::Choice chosen = golden::choice(count, arguments);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  enable_cpu_kernels(chosen.isa);
   enable_reference_kernels();
-  bool ok = true;
   fmt::print("{:<58} | {:<54} | {:>16} | {:>8} | {:>7} |\n", "name", "figure", "golden", "error",
              "bound");
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  for (const golden::On& on : {golden::cpu_f32, golden::reference_f64}) {
-    if (fast && on.backend == Backend::reference) continue;
-    ok &= print(golden::loss_rows(on));
-    for (const golden::ModelEntry& entry : golden::model_entries())
-      ok &= print(golden::model_rows(entry, on));
-    for (const golden::TrainingEntry& entry : golden::training_entries())
-      ok &= print(golden::training_rows(entry, on));
-  }
-  fmt::print("{}\n", ok ? "every golden is met" : "some goldens FAIL");
+  bool ok = golden::print_all(golden::cpu_f32);
+  if (chosen.double_too) ok &= golden::print_all(golden::reference_f64);
+  fmt::print("cpu is {}; {}\n", to_string(cpu_isa()),
+             ok ? "every golden is met" : "some goldens FAIL");
   return ok ? 0 : 1;
+} catch (const fjord::Error& error) {
+  fmt::print(stderr, "{}\n", error.what());
+  return static_cast<int>(error.exit);
 }
