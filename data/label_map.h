@@ -51,10 +51,10 @@ struct LabelMap {
 
 /// What the user said about labels.
 struct LabelOptions {
-  int classes = 1;                  // as --classes: 1 is binary
-  std::string labels;               // --labels
-  std::optional<double> threshold;  // --label-threshold
-  std::optional<int> ignore_index;  // --ignore-index: this value is ignored
+  int classes = 1;                       // as --classes: 1 is binary
+  std::string labels = {};               // --labels
+  std::optional<double> threshold = {};  // --label-threshold
+  std::optional<int> ignore_index = {};  // --ignore-index: this value is ignored
 };
 
 /// The map of a data set: what the user said, else binary 0/255 if any label is above 1, else 0/1;
