@@ -15,38 +15,11 @@
 #include <thread>
 #include <utility>
 
-#include "data/sample.h"
+#include "data/sample_cache.h"
 
 namespace fjord {
 
 namespace {
-
-// Decoded samples up to a number of bytes; the first to come stay.
-class SampleCache {
- public:
-  SampleCache(std::size_t samples, std::size_t budget) : kept_(samples), budget_(budget) {}
-
-  std::shared_ptr<const DecodedSample> find(std::int64_t i) const {
-    const std::scoped_lock lock(mutex_);
-    return kept_[static_cast<std::size_t>(i)];
-  }
-  void keep(std::int64_t i, const std::shared_ptr<const DecodedSample>& sample) {
-    const std::scoped_lock lock(mutex_);
-    auto& place = kept_[static_cast<std::size_t>(i)];
-    if (place || bytes_ + sample->bytes() > budget_) return;
-    place = sample;
-    bytes_ += sample->bytes();
-  }
-  std::size_t bytes() const {
-    const std::scoped_lock lock(mutex_);
-    return bytes_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<std::shared_ptr<const DecodedSample>> kept_;
-  std::size_t budget_, bytes_ = 0;
-};
 
 struct Slot {
   Batch batch;

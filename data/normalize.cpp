@@ -166,7 +166,7 @@ Normalization make_normalization(const NormalizeOptions& options, int channels, 
     result.std.assign(n, 1.0);
   } else if (result.kind == "stats") {
     const BandStatistics bands = band_statistics(training, threads);
-    const bool grey = bands.mean.size() == 1;
+    const bool grey = bands.mean.size() == 1 && channels == 3;  // repeated
     if (!grey && bands.mean.size() != n)
       throw Error(ExitCode::dataset, "bands",
                   fmt::format("the training images have {} bands", bands.mean.size()),
