@@ -57,7 +57,7 @@ enum class Reduction : std::uint8_t {
 struct ScoreOptions {
   Reduction reduction = Reduction::none;
   std::vector<double> class_weights{};  // needed by weighted and weighted_imagewise
-  double zero_division = 1;           // replaces 0 / 0, except in micro, which stays NaN
+  double zero_division = 1;             // replaces 0 / 0, except in micro, which stays NaN
   double beta = 1;
 };
 

@@ -15,9 +15,7 @@ namespace fjord {
 /// Sums are split into chunks of this many pixels, or errors, and added in their order.
 constexpr std::int64_t kLossChunk = 4096;
 
-inline std::int64_t loss_chunks(std::int64_t count) {
-  return Chunks{count, kLossChunk}.pieces();
-}
+inline std::int64_t loss_chunks(std::int64_t count) { return Chunks{count, kLossChunk}.pieces(); }
 
 /// body(chunk, begin, end) for every chunk of [0, count), in parallel.
 template <class Body>
