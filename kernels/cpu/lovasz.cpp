@@ -11,7 +11,7 @@
 namespace fjord {
 namespace {
 
-constexpr int kDigitBits = 11, kDigits = 1 << kDigitBits;
+constexpr int kDigitBits = 8, kDigits = 1 << kDigitBits;
 
 // An error and where it came from; ascending keys are descending errors. Errors are positive
 // floats, whose bits have the order of their values. A NaN comes first, so that it reaches the
@@ -61,15 +61,16 @@ std::uint64_t* sort(std::uint64_t* packed, std::uint64_t* other, std::int64_t co
   return packed;
 }
 
+// The errors of one problem in descending order, and as much memory beside them.
 struct Sorted {
   const std::uint64_t* errors;
+  std::uint64_t* free;
   std::int64_t count;
 };
 
-// Sorts the positive ones of error(0) .. error(count - 1); the others add nothing to loss or slope,
-// which set(i, 0) notes.
-template <class Error, class Set>
-Sorted sort_positive(std::int64_t count, std::uint64_t* scratch, Error error, Set set) {
+// Sorts the positive ones of error(0) .. error(count - 1); the others add nothing to loss or slope.
+template <class Error>
+Sorted sort_positive(std::int64_t count, std::uint64_t* scratch, Error error) {
   std::vector<std::int64_t> start(static_cast<std::size_t>(loss_chunks(count) + 1), 0);
   auto matters = [&](std::int64_t i) { return !(error(i) <= 0); };
   for_each_chunk(count, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
@@ -81,37 +82,54 @@ Sorted sort_positive(std::int64_t count, std::uint64_t* scratch, Error error, Se
   for_each_chunk(count, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
     std::uint64_t* at = scratch + start[static_cast<std::size_t>(chunk)];
     for (std::int64_t i = begin; i < end; ++i)
-      if (matters(i))
-        *at++ = pack(error(i), i);
-      else
-        set(i, 0.0);
+      if (matters(i)) *at++ = pack(error(i), i);
   });
-  return {sort(scratch, scratch + count, start.back()), start.back()};
+  std::uint64_t* const other = scratch + count;
+  std::uint64_t* const sorted = sort(scratch, other, start.back());
+  return {sorted, sorted == scratch ? other : scratch, start.back()};
 }
 
-// The sum of errors times their weights g, by rank; set(i, g) for each. `positives` is the sum of
-// all labels of the problem, sorted or not.
-template <class Label, class Set>
-double weigh(Sorted sorted, double positives, Label label, Set set) {
+// The sum of errors times their weights, which by_place gets: `count` values in the order of
+// pixels, so that random writes stay within a small array. `positives` is the sum of all labels.
+template <class Label>
+double weigh(Sorted sorted, std::int64_t count, double positives, Label label, float* by_place) {
   std::vector<double> before(static_cast<std::size_t>(loss_chunks(sorted.count) + 1), 0);
   std::vector<double> sums(before.size(), 0);
+  for_each_chunk(count, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    std::fill(by_place + begin, by_place + end, 0.0f);
+  });
   for_each_chunk(sorted.count, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t k = begin; k < end; ++k)
-      before[static_cast<std::size_t>(chunk + 1)] += label(index_of(sorted.errors[k]));
+    double sum = 0;
+    for (std::int64_t k = begin; k < end; ++k) sum += label(index_of(sorted.errors[k]));
+    before[static_cast<std::size_t>(chunk + 1)] = sum;
   });
   std::partial_sum(before.begin(), before.end(), before.begin());
   for_each_chunk(sorted.count, [&](std::int64_t chunk, std::int64_t begin, std::int64_t end) {
-    double seen = before[static_cast<std::size_t>(chunk)];
+    double seen = before[static_cast<std::size_t>(chunk)], sum = 0;
     for (std::int64_t k = begin; k < end; ++k) {
       const std::int64_t i = index_of(sorted.errors[k]);
       const double t = label(i);
       const double g = lovasz_step(positives - seen, positives + static_cast<double>(k) - seen, t);
       seen += t;
-      sums[static_cast<std::size_t>(chunk)] += static_cast<double>(error_of(sorted.errors[k])) * g;
-      set(i, g);
+      sum += static_cast<double>(error_of(sorted.errors[k])) * g;
+      by_place[i] = static_cast<float>(g);
     }
+    sums[static_cast<std::size_t>(chunk)] = sum;
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// One problem: returns its value and gives set(i, g) the weight of every error.
+template <class Error, class Label, class Set>
+double solve(std::int64_t count, double positives, std::uint64_t* scratch, Error error, Label label,
+             Set set) {
+  const Sorted sorted = sort_positive(count, scratch, error);
+  float* weights = reinterpret_cast<float*>(sorted.free);
+  const double value = weigh(sorted, count, positives, label, weights);
+  for_each_chunk(count, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) set(i, weights[i]);
+  });
+  return value;
 }
 
 struct LovaszPass {
@@ -135,12 +153,11 @@ struct LovaszPass {
     auto error = [&](std::int64_t i) {
       return labels.counts(base + i) ? 1 - logits[base + i] * side(i) : 0.0f;
     };
-    auto set = [&](std::int64_t i, double g) {
-      slope[base + i] = static_cast<float>(-weight * g * static_cast<double>(side(i)));
+    auto set = [&](std::int64_t i, float g) {
+      slope[base + i] = static_cast<float>(-weight) * g * side(i);
     };
-    const Sorted sorted = sort_positive(count, scratch, error, set);
-    return weigh(
-        sorted, std::accumulate(sums.begin(), sums.end(), 0.0),
+    return solve(
+        count, std::accumulate(sums.begin(), sums.end(), 0.0), scratch, error,
         [&](std::int64_t i) { return static_cast<double>(labels[base + i]); }, set);
   }
 
@@ -162,24 +179,20 @@ struct LovaszPass {
     return totals;
   }
 
-  // The weight of an error replaces the probability it came from, which nobody reads again.
+  // The slope by a class's probability replaces it: nobody reads it again.
   double one_class(std::int64_t begin, std::int64_t end, int c, std::int64_t positives,
                    double weight) const {
     const std::uint8_t* labels = label.as<std::uint8_t>() + begin;
     float* p = slope + begin * classes + c;
-    auto difference = [&](std::int64_t i) {
-      return p[i * classes] - (labels[i] == c ? 1.0f : 0.0f);
-    };
     auto error = [&](std::int64_t i) {
-      const bool counts = class_of(labels[i], classes, lovasz.label) >= 0;
-      return counts ? std::fabs(difference(i)) : 0.0f;
+      if (class_of(labels[i], classes, lovasz.label) < 0) return 0.0f;
+      return labels[i] == c ? 1 - p[i * classes] : p[i * classes];
     };
-    auto set = [&](std::int64_t i, double g) {
-      p[i * classes] = static_cast<float>(weight * g) * sign(difference(i));
+    auto set = [&, rising = static_cast<float>(weight)](std::int64_t i, float g) {
+      p[i * classes] = (labels[i] == c ? -rising : rising) * g;
     };
-    const Sorted sorted = sort_positive(end - begin, scratch, error, set);
-    return weigh(
-        sorted, static_cast<double>(positives),
+    return solve(
+        end - begin, static_cast<double>(positives), scratch, error,
         [&](std::int64_t i) { return labels[i] == c ? 1.0 : 0.0; }, set);
   }
 
