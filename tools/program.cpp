@@ -54,6 +54,7 @@ void apply_common_flags(const CommonFlags& flags) {
 }
 
 int run_program(int argc, char** argv, int (*body)(int argc, char** argv)) {
+  wait_politely(argv);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   auto fail = [](std::string_view line, ExitCode code) {
