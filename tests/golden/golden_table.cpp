@@ -47,7 +47,8 @@ int main(int count, char** arguments) try {
   enable_reference_kernels();
   fmt::print("{:<58} | {:<54} | {:>16} | {:>8} | {:>7} |\n", "name", "figure", "golden", "error",
              "bound");
-  bool ok = golden::print_all(golden::cpu_f32);
+  bool ok = golden::print(golden::metric_rows());
+  ok &= golden::print_all(golden::cpu_f32);
   if (chosen.double_too) ok &= golden::print_all(golden::reference_f64);
   fmt::print("cpu is {}; {}\n", to_string(cpu_isa()),
              ok ? "every golden is met" : "some goldens FAIL");

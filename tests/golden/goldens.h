@@ -25,4 +25,7 @@ std::vector<Row> training_rows(const TrainingEntry& entry, On on);
 /// Every loss: its value and its gradient, <= 1e-5 (figures were computed by PyTorch in fp32).
 std::vector<Row> loss_rows(On on);
 
+/// smp.metrics: scores and reductions of five tables of counts, computed by SMP in fp32.
+std::vector<Row> metric_rows();
+
 }  // namespace fjord::golden

@@ -4,82 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <map>
 #include <string>
 
 #include "engine/metrics_report.h"
 #include "engine/smp_metrics.h"
 #include "kernels/cpu/backend.h"
 #include "tests/losses/loss_run.h"
+#include "tests/losses/metric_run.h"
 
 using namespace fjord;
 
 namespace {
-
-struct MetricValue {
-  const char* name;  // "iou_score|macro-imagewise"
-  std::vector<double> values;
-};
-struct MetricTable {
-  const char* name;
-  int images, classes;
-  std::vector<std::vector<std::int64_t>> counts;  // tp, fp, fn, tn
-  std::vector<MetricValue> values;
-};
-
-const std::vector<MetricTable>& metric_tables() {
-  static const std::vector<MetricTable> tables{
-#include "tests/losses/golden_metrics.inc"
-  };
-  return tables;
-}
-
-const std::map<std::string, Score> kScores{
-    {"fbeta_score", Score::fbeta},
-    {"f1_score", Score::fbeta},
-    {"iou_score", Score::iou},
-    {"accuracy", Score::accuracy},
-    {"recall", Score::recall},
-    {"specificity", Score::specificity},
-    {"balanced_accuracy", Score::balanced_accuracy},
-    {"precision", Score::precision},
-    {"negative_predictive_value", Score::negative_predictive_value},
-    {"false_negative_rate", Score::false_negative_rate},
-    {"false_positive_rate", Score::false_positive_rate},
-    {"false_discovery_rate", Score::false_discovery_rate},
-    {"false_omission_rate", Score::false_omission_rate},
-    {"positive_likelihood_ratio", Score::positive_likelihood_ratio},
-    {"negative_likelihood_ratio", Score::negative_likelihood_ratio}};
-
-const std::map<std::string, Reduction> kReductions{
-    {"micro", Reduction::micro},
-    {"macro", Reduction::macro},
-    {"weighted", Reduction::weighted},
-    {"micro-imagewise", Reduction::micro_imagewise},
-    {"macro-imagewise", Reduction::macro_imagewise},
-    {"weighted-imagewise", Reduction::weighted_imagewise},
-    {"None", Reduction::none}};
-
-std::vector<double> found(const MetricTable& table, const std::string& name) {
-  const std::size_t first = name.find('|'), second = name.find('|', first + 1);
-  const std::string reduction = name.substr(first + 1, second - first - 1);
-  const std::string extra = second == std::string::npos ? "" : name.substr(second + 1);
-  ScoreOptions options{.reduction = kReductions.at(reduction)};
-  if (reduction.starts_with("weighted") || extra == "cw")
-    for (int c = 1; c <= table.classes; ++c) options.class_weights.push_back(c);
-  if (extra.starts_with("zd")) options.zero_division = 0;
-  if (name.starts_with("fbeta")) options.beta = 2;
-  const PixelStats stats{table.images,    table.classes,   table.counts[0],
-                         table.counts[1], table.counts[2], table.counts[3]};
-  return score(stats, kScores.at(name.substr(0, first)), options);
-}
-
-double error(double value, double golden) {
-  if (std::isnan(golden)) return std::isnan(value) ? 0 : INFINITY;
-  if (std::isinf(golden)) return value == golden ? 0 : INFINITY;
-  return std::fabs(value - golden) / std::max(1.0, std::fabs(golden));
-}
 
 // The counts of a table, from the recipe's logits and labels through the CPU's confusion kernel.
 PixelStats counted(const std::string& table) {
@@ -110,23 +45,23 @@ PixelStats counted(const std::string& table) {
 TEST_CASE("smp.metrics: scores and reductions of five tables") {
   int figures = 0;
   double worst = 0;
-  for (const MetricTable& table : metric_tables())
-    for (const MetricValue& value : table.values) {
+  for (const golden::MetricTable& table : golden::metric_tables())
+    for (const golden::MetricValue& value : table.values) {
       CAPTURE(std::string(table.name) + " " + value.name);
-      const std::vector<double> scores = found(table, value.name);
+      const std::vector<double> scores = golden::metric(table, value.name);
       REQUIRE(scores.size() == value.values.size());
       for (std::size_t i = 0; i < scores.size(); ++i) {
-        CHECK(error(scores[i], value.values[i]) <= 1e-6);  // SMP computes in fp32
-        worst = std::max(worst, error(scores[i], value.values[i]));
+        CHECK(golden::metric_error(scores[i], value.values[i]) <= 1e-6);  // SMP computes in fp32
+        worst = std::max(worst, golden::metric_error(scores[i], value.values[i]));
         ++figures;
       }
     }
   fmt::print("smp.metrics: {} figures of {} tables, worst error {:.1e}\n", figures,
-             metric_tables().size(), worst);
+             golden::metric_tables().size(), worst);
 }
 
 TEST_CASE("smp.metrics: counts from outputs and labels") {
-  for (const MetricTable& table : metric_tables()) {
+  for (const golden::MetricTable& table : golden::metric_tables()) {
     CAPTURE(table.name);
     const PixelStats stats = counted(table.name);
     CHECK(stats.tp == table.counts[0]);
