@@ -76,7 +76,7 @@ void Painter::roof_part(const Box& box, const Color& color, int style, float eav
       const bool end_face = style == 2 && to_u < to_v;
       height += pitch * (end_face ? to_u : to_v);
       const float facing = end_face ? (u > 0 ? light_u : -light_u) : (v > 0 ? light_v : -light_v);
-      shade = 1 + 0.32f * facing;
+      shade = 1 + 0.38f * facing;
       if (!end_face && std::abs(v) < 0.7f) shade = 1.2f;  // the ridge's tiles
       shade += 0.04f * std::sin((end_face ? u : v) * 2.6f);
     }
@@ -182,7 +182,7 @@ void Painter::woods(const Box& block) {
 
 // Two rows of lots with a house, a drive and trees on each.
 void Painter::houses(const Box& block) {
-  const bool dusty = dice.chance(0.3);  // yards of bare earth
+  const bool dusty = dice.chance(0.2);  // yards of bare earth
   if (dusty)
     ground(block, varied(dice.pick(kSoils), 0.1), bare_land, 0.12f);
   else
@@ -192,7 +192,7 @@ void Painter::houses(const Box& block) {
   for (int row = 0; row < lots_v; ++row) {
     const float v = -block.half_v + lot_v * static_cast<float>(2 * row + 1);
     for (float u = -block.half_u + 4; u < block.half_u - 22;) {
-      const float half_u = dice.real(9, 17), half_v = std::min(dice.real(8, 13), lot_v - 4);
+      const float half_u = dice.real(11, 19), half_v = std::min(dice.real(10, 14), lot_v - 4);
       const float centre = u + half_u;
       u += 2 * half_u + dice.real(6, 16);
       if (centre + half_u > block.half_u - 3 || dice.chance(0.08)) continue;
@@ -216,11 +216,11 @@ void Painter::houses(const Box& block) {
 
 void Painter::block(const Box& box) {
   const double use = dice.uniform(0, 1);
-  if (use < 0.50) return houses(box);
-  if (use < 0.62) return hall(box);
-  if (use < 0.78) return rows(box, varied(dice.pick(kSoils), 0.12), bare_land);
-  if (use < 0.87) return rows(box, varied(dice.pick(kCrops), 0.12), background);
-  if (use < 0.95) return woods(box);
+  if (use < 0.55) return houses(box);
+  if (use < 0.69) return hall(box);
+  if (use < 0.81) return rows(box, varied(dice.pick(kSoils), 0.12), bare_land);
+  if (use < 0.89) return rows(box, varied(dice.pick(kCrops), 0.12), background);
+  if (use < 0.945) return woods(box);
   pond(box);
 }
 
@@ -285,7 +285,7 @@ Scene draw_scene(const SynthOptions& options, int index) {
   Canvas canvas(options.size);
   const Noise coarse(dice, options.size, 40, 4), fine(dice, options.size, 4, 2);
   const float azimuth = dice.real(0, 2 * std::numbers::pi);
-  const Sun sun{std::cos(azimuth), std::sin(azimuth), dice.real(0.9, 1.6)};
+  const Sun sun{std::cos(azimuth), std::sin(azimuth), dice.real(0.7, 1.2)};
   Painter painter{canvas, dice, sun, coarse, fine};
   draw_town(painter);
   cast_shadows(canvas, sun);
