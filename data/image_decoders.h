@@ -17,7 +17,9 @@ ImageInfo probe_jpeg(ByteSource& source, const ReadOptions& options);
 Image decode_jpeg(ByteSource& source, const ReadOptions& options);
 ImageInfo probe_tiff(ByteSource& source, const ReadOptions& options);
 Image decode_tiff(ByteSource& source, const ReadOptions& options);
-/// BMP, GIF, PSD, PNM and TGA by stb_image.
+ImageInfo probe_pnm(ByteSource& source, const ReadOptions& options);
+Image decode_pnm(ByteSource& source, const ReadOptions& options);
+/// BMP, GIF, PSD and TGA by stb_image.
 ImageInfo probe_other(ByteSource& source, ImageFormat format, const ReadOptions& options);
 Image decode_other(ByteSource& source, ImageFormat format, const ReadOptions& options);
 

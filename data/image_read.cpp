@@ -51,6 +51,9 @@ Image decode(ByteSource& source, const ReadOptions& options) {
     case ImageFormat::tiff:
       image = decode_tiff(source, options);
       break;
+    case ImageFormat::pnm:
+      image = decode_pnm(source, options);
+      break;
     default:
       image = decode_other(source, format, options);
   }
@@ -74,6 +77,9 @@ ImageInfo probe(ByteSource& source, const ReadOptions& options) {
       break;
     case ImageFormat::tiff:
       info = probe_tiff(source, options);
+      break;
+    case ImageFormat::pnm:
+      info = probe_pnm(source, options);
       break;
     default:
       info = probe_other(source, format, options);

@@ -1,5 +1,5 @@
-// BMP, GIF, PSD, PNM and TGA by stb_image, which accepts more than it should: reads past the end,
-// several frames and odd sample ranges are found here.
+// BMP, GIF, PSD and TGA by stb_image, which accepts more than it should: reads past the end,
+// and several frames are found here.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wall"
 #pragma GCC diagnostic ignored "-Wextra"
@@ -15,7 +15,6 @@
 #define STBI_ONLY_BMP
 #define STBI_ONLY_GIF
 #define STBI_ONLY_PSD
-#define STBI_ONLY_PNM
 #define STBI_ONLY_TGA
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
@@ -104,44 +103,6 @@ class GifWalk {
   ByteCursor cursor_;
 };
 
-/// stb takes PNM values as they are; only full-range files mean the same to everyone.
-void check_pnm_range(ByteSource& source) {
-  const auto head = source.read(0, 512);
-  std::string text(reinterpret_cast<const char*>(head.data()), head.size());
-  std::size_t at = 2;
-  long value = 0;
-  for (int number = 0; number < 3; ++number) {  // width, height, largest value
-    while (at < text.size() &&
-           (std::isspace(static_cast<unsigned char>(text[at])) || text[at] == '#')) {
-      at = text[at] == '#' ? std::min(text.find('\n', at), text.size()) : at + 1;
-    }
-    for (value = 0; at < text.size() && text[at] >= '0' && text[at] <= '9' && value < 1'000'000;
-         ++at) {
-      value = value * 10 + (text[at] - '0');
-    }
-  }
-  if (value == 255 || value == 65535) return;
-  refuse(source, "image-encoding", fmt::format("its largest value is {}, not 255 or 65535", value),
-         "store it as a PNG");
-}
-
-/// Whether this stb_image leaves 16-bit PNM in the file's byte order (2.27 does): asked of itself.
-bool pnm_is_swapped() {
-  constexpr std::string_view pixel("P5 1 1 65535\n\1\2");
-  int width = 0, height = 0, channels = 0;
-  const std::unique_ptr<stbi_us, void (*)(void*)> loaded(
-      stbi_load_16_from_memory(reinterpret_cast<const stbi_uc*>(pixel.data()),
-                               static_cast<int>(pixel.size()), &width, &height, &channels, 0),
-      stbi_image_free);
-  return loaded != nullptr && *loaded != 0x0102;
-}
-
-void swap_bytes(Image& image) {
-  for (std::uint16_t& value : image.as<std::uint16_t>()) {
-    value = static_cast<std::uint16_t>(value << 8 | value >> 8);
-  }
-}
-
 struct StbHeader {
   int width = 0, height = 0, channels = 0;
   bool wide = false;
@@ -159,7 +120,6 @@ StbHeader read_header(ByteSource& source, ImageFormat format) {
     damaged(source, to_string(format),
             stream.short_read ? "the file ends early" : stbi_failure_reason());
   }
-  if (format == ImageFormat::pnm) check_pnm_range(source);
   header.wide = stbi_is_16_bit_from_callbacks(&callbacks, &again) != 0;
   return header;
 }
@@ -200,7 +160,6 @@ Image decode_other(ByteSource& source, ImageFormat format, const ReadOptions& op
   }
   Image image = make_image(height, width, channels, info.dtype);
   std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
-  if (format == ImageFormat::pnm && header.wide && pnm_is_swapped()) swap_bytes(image);
   if (channels == 2 || channels == 4) settle_alpha(source, image, options);
   return image;
 }

@@ -1,4 +1,5 @@
-// BMP, TGA, PNM, GIF and PSD by stb_image: exact where they are whole, refused where they are not.
+// BMP, TGA, GIF and PSD by stb_image and PNM: exact where they are whole, refused where they are
+// not.
 #include <doctest/doctest.h>
 
 #include "data/image.h"
@@ -67,6 +68,8 @@ TEST_CASE("row 30: other formats that end early are refused") {
 
 TEST_CASE("PNM of a range of its own is refused") {
   CHECK_THROWS_AS(decode_image(to_bytes("P5 1 1 15\n\7"), "a.pgm"), Error);
+  CHECK_THROWS_AS(decode_image(to_bytes("P5 1 99999999999 255\n\7"), "a.pgm"), Error);
+  CHECK_THROWS_AS(decode_image(to_bytes("P5 1 1 255\n\7junk"), "a.pgm"), Error);
   CHECK(decode_image(to_bytes("P5 1 1 255\n\7"), "a.pgm").value(0, 0) == 7);
   CHECK(decode_image(to_bytes("P5 1 1 65535\n\1\2"), "a.pgm").value(0, 0) == 258);
 }

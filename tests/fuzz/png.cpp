@@ -1,0 +1,7 @@
+// Fuzzes the PNG reader.
+#include "tests/fuzz/decode.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fjord::fuzz_decode(data, size, fjord::ImageFormat::png);
+  return 0;
+}
