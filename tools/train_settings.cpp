@@ -14,7 +14,7 @@ constexpr Range kPositive{0, kInfinity, true, false}, kNotNegative{0, kInfinity}
 constexpr Range kFraction{0, 1, true, true}, kCount{1, 1e9};
 
 void add_data_flags(Options& options, TrainSettings& s) {
-  options.positional("DATA", &s.data);
+  options.positional("data", &s.data);
   options.group("data");
   options.flag("labels", &s.labels, {.value = "MAP", .help = "\"1:0,2:1,255:ignore\""});
   options.flag("label-threshold", &s.label_threshold,
@@ -180,7 +180,8 @@ Framing framing_of(const TrainSettings& s) {
 LossExpression loss_of(const TrainSettings& s) {
   LossExpression expression = parse_loss(*s.loss);
   expression.class_weights = s.class_weights;
-  expression.ignore = kIgnore;  // labels in memory hold classes and this, whatever files hold
+  // Labels in memory hold classes and kIgnore, which no loss counts, whatever files hold.
+  expression.ignore = expression.ignore.value_or(kIgnore);
   return expression;
 }
 
