@@ -1,6 +1,7 @@
 // Which convolution runs where: one fixed rule on shape and instruction set.
 #include "kernels/conv.h"
 
+#include "kernels/cpu/backend.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/onednn.h"
@@ -10,10 +11,27 @@ namespace fjord {
 
 namespace {
 
-/// oneDNN splits a small filter's gradient over images by the number of threads; in pieces fixed by
-/// shape it has the same bits for any. A wide filter's gradient is split over its channels, and
-/// would be slow in pieces, each as large as the filter.
-bool in_pieces(const ConvShape& shape) { return shape.weight.count() <= 64 * 64 * 9; }
+/// The fixed rule: the first implementation that fits a layer runs it. It may look at the shape and
+/// the instruction set, never at a clock or the number of threads.
+template <class Pass>
+struct Implementation {
+  bool (*fits)(const ConvShape&, Isa);
+  Pass (*prepare)(const ConvShape&);
+};
+
+bool always(const ConvShape&, Isa) { return true; }
+
+constexpr Implementation<ConvForward> forward_implementations[]{{always, onednn_forward}};
+constexpr Implementation<ConvBackwardData> data_implementations[]{{always, onednn_backward_data}};
+constexpr Implementation<ConvBackwardFilter> filter_implementations[]{
+    {always, onednn_backward_filter}};
+
+template <class Pass, std::size_t count>
+Pass choose(const Implementation<Pass> (&table)[count], const ConvShape& shape) {
+  for (const Implementation<Pass>& implementation : table)
+    if (implementation.fits(shape, cpu_isa())) return implementation.prepare(shape);
+  throw_empty_slot("convolution", Backend::cpu);
+}
 
 void require_f32(const ConvShape& shape) {
   check(shape.dtype == DType::f32, "convolution", "the CPU computes in f32");
@@ -21,12 +39,12 @@ void require_f32(const ConvShape& shape) {
 
 void prepare_forward(const ConvShape& shape, ConvForward& forward, Stream&) {
   require_f32(shape);
-  forward = onednn_forward(shape);
+  forward = choose(forward_implementations, shape);
 }
 
 void prepare_backward_data(const ConvShape& shape, ConvBackwardData& backward, Stream&) {
   require_f32(shape);
-  backward = onednn_backward_data(shape);
+  backward = choose(data_implementations, shape);
 }
 
 void bias_gradient(In dy, Out dbias) {
@@ -48,8 +66,7 @@ void bias_gradient(In dy, Out dbias) {
 
 void prepare_backward_filter(const ConvShape& shape, ConvBackwardFilter& backward, Stream&) {
   require_f32(shape);
-  ConvBackwardFilter filter =
-      in_pieces(shape) ? onednn_backward_filter_in_pieces(shape) : onednn_backward_filter(shape);
+  const ConvBackwardFilter filter = choose(filter_implementations, shape);
   backward = {filter.implementation, filter.scratch_bytes,
               [run = filter.run](In x, In dy, Out dweight, Out dbias, void* scratch, Stream& s) {
                 if (dweight) run(x, dy, dweight, {}, scratch, s);

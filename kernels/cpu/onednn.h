@@ -1,5 +1,8 @@
-// Convolutions by oneDNN (2.x and 3.x): NHWC images, filters packed into oneDNN's own format in the
-// step's scratch. Primitives are built once, for the number of threads at that moment.
+// Convolutions by oneDNN (2.x and 3.x) on NHWC images. Each layer is cut into pieces by its shape,
+// and each piece is a primitive made for one thread and run by one: oneDNN splits its sums by the
+// number of threads, so this gives the same bits for any. Filters are packed into oneDNN's own
+// format in the step's scratch. Primitives are made once, for as many threads at a time as there
+// are while recording; more threads later stay unused.
 #pragma once
 
 #include "kernels/conv.h"
@@ -12,12 +15,7 @@ void limit_onednn(Isa isa);
 
 ConvForward onednn_forward(const ConvShape& shape);
 ConvBackwardData onednn_backward_data(const ConvShape& shape);
-
-/// dweight by one call over the whole batch, threads inside of oneDNN. No dbias.
+/// dweight alone.
 ConvBackwardFilter onednn_backward_filter(const ConvShape& shape);
-
-/// dweight from pieces (images, or strips of their rows) of a size fixed by shape, each by one
-/// thread, added in order: the same bits for any number of threads. No dbias.
-ConvBackwardFilter onednn_backward_filter_in_pieces(const ConvShape& shape);
 
 }  // namespace fjord

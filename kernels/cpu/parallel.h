@@ -2,6 +2,8 @@
 // of threads.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -35,6 +37,15 @@ template <class Body>
 void parallel_for(std::int64_t count, const Body& body) {
 #pragma omp parallel for schedule(static) if (count > 1)
   for (std::int64_t i = 0; i < count; ++i) body(i);
+}
+
+/// body(i, worker) for i in [0, count) on at most `workers` threads, whoever is free next: for
+/// pieces of unequal work that write apart from each other.
+template <class Body>
+void parallel_pieces(std::int64_t count, int workers, const Body& body) {
+  const int team = static_cast<int>(std::min<std::int64_t>(count, workers));
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
+  for (std::int64_t i = 0; i < count; ++i) body(static_cast<std::size_t>(i), omp_get_thread_num());
 }
 
 /// Zeroed doubles for partial sums, kept by the calling thread from step to step.

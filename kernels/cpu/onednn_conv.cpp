@@ -1,0 +1,173 @@
+// Forward and backward-data by oneDNN: the filter is packed once, then pieces run in parallel.
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cpu/loops.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/onednn_parts.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
+
+namespace fjord {
+
+namespace {
+
+using namespace onednn;
+
+/// Enough pieces for many threads, each of at least a quarter of a millisecond, and of enough
+/// pixels that reading the filter again for each costs little.
+Cut cut_of(const ConvShape& s, Shape cut_along) {
+  const double operations =
+      2.0 * static_cast<double>(s.y.count()) * static_cast<double>(s.weight.count() / s.weight.n);
+  const auto wanted = static_cast<std::int64_t>(operations / 64e6);
+  return {.pieces = std::clamp<std::int64_t>(wanted, 8, 64),
+          .least_rows = std::max<std::int64_t>(4, 96 / cut_along.w)};
+}
+
+/// One kind of piece: a primitive, and the memory objects that each thread binds.
+struct Kind {
+  struct Bindings {
+    memory x, y, weight, bias, workspace;
+  };
+  dnnl::primitive primitive;
+  std::vector<Bindings> by_worker;
+};
+
+/// A layer's pieces, their primitives, and the packed filter.
+struct Layer {
+  ConvShape shape;
+  std::vector<Piece> pieces;
+  std::vector<std::size_t> kind_of;  // piece -> kind
+  std::vector<Kind> kinds;
+  std::unique_ptr<Reorder> pack;  // none when oneDNN takes our format
+  std::string implementation;
+  int workers = 1;
+  std::size_t pack_at = 0, work_at = 0, work_bytes = 0, bytes = 0;
+
+  /// `describe` gives a piece's primitive description.
+  template <class Primitive, class Describe>
+  void build(const Describe& describe) {
+    // The piece in the middle is the most common kind: it chooses the filter's format for all.
+    Formats f(shape, pieces[pieces.size() / 2]);
+    const auto chosen = describe(f);
+    implementation = chosen.impl_info_str();
+    std::vector<Piece> known;
+    for (const Piece& piece : pieces) {
+      const auto same = std::find_if(known.begin(), known.end(),
+                                     [&](const Piece& other) { return other.like(piece); });
+      kind_of.push_back(static_cast<std::size_t>(same - known.begin()));
+      if (same != known.end()) continue;
+      known.push_back(piece);
+      Formats own(shape, piece);
+      own.packed = chosen.weights_desc();
+      add_kind<Primitive>(own, describe(own));
+    }
+    plan(f.weight, chosen.weights_desc());
+  }
+
+  template <class Primitive, class Description>
+  void add_kind(const Formats& f, const Description& description) {
+    Kind kind{Primitive(description), {}};
+    for (int i = 0; i < workers; ++i)
+      kind.by_worker.push_back({unbound(f.x), unbound(f.y), unbound(f.packed), unbound(f.bias),
+                                unbound(description.scratchpad_desc())});
+    work_bytes = std::max(work_bytes, aligned(description.scratchpad_desc().get_size()));
+    kinds.push_back(std::move(kind));
+  }
+
+  void plan(const memory::desc& ours, const memory::desc& packed) {
+    Scratch scratch;
+    if (packed != ours) {
+      pack = std::make_unique<Reorder>(ours, packed, Write::store);
+      scratch.take(packed.get_size());
+      pack_at = scratch.take(pack->scratch_bytes());
+    }
+    work_at = scratch.take(static_cast<std::size_t>(workers) * work_bytes);
+    bytes = scratch.bytes;
+  }
+
+  const void* packed_filter(const float* weight, void* scratch) {
+    if (!pack) return weight;
+    pack->run(weight, scratch, at(scratch, pack_at));
+    return scratch;
+  }
+
+  /// body(piece, primitive, bindings) for every piece, with weight and workspace bound.
+  template <class Body>
+  void run(const float* weight, void* scratch, const Body& body) {
+    const void* packed = packed_filter(weight, scratch);
+    parallel_pieces(static_cast<std::int64_t>(pieces.size()), workers, [&](std::size_t i, int w) {
+      const OneThread one;
+      Kind& kind = kinds[kind_of[i]];
+      Kind::Bindings& bindings = kind.by_worker[static_cast<std::size_t>(w)];
+      set_data(bindings.weight, packed);
+      set_data(bindings.workspace, at(scratch, work_at + static_cast<std::size_t>(w) * work_bytes));
+      body(pieces[i], kind.primitive, bindings);
+    });
+  }
+};
+
+}  // namespace
+
+ConvForward onednn_forward(const ConvShape& shape) {
+  auto layer = std::make_shared<Layer>();
+  layer->workers = threads();
+  layer->shape = shape;
+  layer->pieces = cut_outputs(shape, cut_of(shape, shape.y));
+  prepared(shape, [&] {
+    layer->build<dnnl::convolution_forward>(
+        [&](const Formats& f) { return describe_forward(f, shape.bias); });
+  });
+  return {layer->implementation, layer->bytes,
+          [layer](In x, In weight, In bias, Out y, void* scratch, Stream&) {
+            layer->run(weight.as<float>(), scratch, [&](const Piece& p, auto& primitive, auto& m) {
+              set_data(m.x, x.as<float>() + p.x_offset(x.shape()));
+              set_data(m.y, y.as<float>() + p.y_offset(y.shape()));
+              if (bias) set_data(m.bias, bias.as<float>());
+              std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, m.x},
+                                                        {DNNL_ARG_WEIGHTS, m.weight},
+                                                        {DNNL_ARG_DST, m.y},
+                                                        {DNNL_ARG_SCRATCHPAD, m.workspace}};
+              if (bias) arguments.emplace(DNNL_ARG_BIAS, m.bias);
+              primitive.execute(stream(), arguments);
+            });
+          }};
+}
+
+ConvBackwardData onednn_backward_data(const ConvShape& shape) {
+  auto layer = std::make_shared<Layer>();
+  layer->workers = threads();
+  layer->shape = shape;
+  layer->pieces = cut_inputs(shape, cut_of(shape, shape.x));
+  prepared(shape, [&] { layer->build<dnnl::convolution_backward_data>(describe_backward_data); });
+  // oneDNN stores; a gradient to be added passes through scratch, piece by piece.
+  const std::size_t sum_at = layer->bytes;
+  std::int64_t piece_values = 0;
+  for (const Piece& p : layer->pieces)
+    piece_values = std::max(piece_values, p.images * p.x_rows * shape.x.w * shape.x.c);
+  const std::size_t sum_bytes = aligned(static_cast<std::size_t>(piece_values) * sizeof(float));
+  const std::size_t all = shape.write == Write::add
+                              ? sum_at + sum_bytes * static_cast<std::size_t>(layer->workers)
+                              : sum_at;
+  return {layer->implementation, all,
+          [layer, sum_at, sum_bytes](In dy, In weight, Out dx, void* scratch, Stream&) {
+            const bool add = dx.write == Write::add;
+            check(!add || layer->shape.write == Write::add, "conv_backward_data",
+                  "dx is to be added, but was planned to be stored");
+            layer->run(weight.as<float>(), scratch, [&](const Piece& p, auto& primitive, auto& m) {
+              float* target = dx.as<float>() + p.x_offset(dx.shape());
+              const auto worker = static_cast<std::size_t>(omp_get_thread_num());
+              float* sum = reinterpret_cast<float*>(at(scratch, sum_at + worker * sum_bytes));
+              set_data(m.y, dy.as<float>() + p.y_offset(dy.shape()));
+              set_data(m.x, add ? sum : target);
+              primitive.execute(stream(), {{DNNL_ARG_DIFF_DST, m.y},
+                                           {DNNL_ARG_WEIGHTS, m.weight},
+                                           {DNNL_ARG_DIFF_SRC, m.x},
+                                           {DNNL_ARG_SCRATCHPAD, m.workspace}});
+              const std::int64_t values = p.images * p.x_rows * dx.shape().w * dx.shape().c;
+              if (add) loops().copy(sum, target, values, true);
+            });
+          }};
+}
+
+}  // namespace fjord
