@@ -40,7 +40,7 @@ struct EvaluateSettings {
 };
 
 void add_flags(Options& options, EvaluateSettings& s) {
-  options.positional("MODEL DATA", &s.inputs);
+  options.positional("arguments", &s.inputs, {.saved = false});
   options.group("scoring");
   options.flag("threshold", &s.threshold,
                {.value = "P", .help = "of one class (0.5)", .range = {0, 1, true, true}});

@@ -69,6 +69,27 @@ cv::Mat with_errors(const cv::Mat& image, const OverlaySample& sample, bool bina
   return drawn;
 }
 
+// Every pixel as scale x scale pixels, so that outlines are finer than pixels.
+OverlaySample enlarged(const OverlaySample& sample, int scale) {
+  OverlaySample large{
+      make_image(sample.image.height * scale, sample.image.width * scale, 3), {}, {}, {}};
+  const int width = large.image.width;
+  const auto from = sample.image.as<std::uint8_t>();
+  auto to = large.image.as<std::uint8_t>();
+  for (int y = 0; y < large.image.height; ++y)
+    for (int x = 0; x < width; ++x) {
+      const std::size_t i =
+          static_cast<std::size_t>(y / scale) * static_cast<std::size_t>(sample.image.width) +
+          static_cast<std::size_t>(x / scale);
+      const std::size_t j = static_cast<std::size_t>(y) * static_cast<std::size_t>(width) +
+                            static_cast<std::size_t>(x);
+      for (std::size_t c = 0; c < 3; ++c) to[3 * j + c] = from[3 * i + c];
+      large.label.push_back(sample.label[i]);
+      large.prediction.push_back(sample.prediction[i]);
+    }
+  return large;
+}
+
 struct Share {
   std::string name;
   Color color;
@@ -158,20 +179,19 @@ Image overlay_sheet(const OverlaySample& sample, const std::vector<std::string>&
   const int width = sample.image.width * scale, height = sample.image.height * scale;
   constexpr int gap = 14, top = 60, bottom = 40;
   Canvas canvas(4 * width + 5 * gap, top + height + bottom);
-  const cv::Mat image = mat_of(sample.image);
+  const OverlaySample large = enlarged(sample, scale);
+  const cv::Mat image = mat_of(large.image);
   const bool binary = classes.size() <= 2;
-  const std::vector<cv::Mat> panels = {image, with_classes(image, sample.label, 1),
-                                       with_classes(image, sample.prediction, 1),
-                                       with_errors(image, sample, binary)};
+  const std::vector<cv::Mat> panels = {image, with_classes(image, large.label, 2),
+                                       with_classes(image, large.prediction, 2),
+                                       with_errors(image, large, binary)};
   const std::vector<std::string> names = {"image", "label", "prediction", "errors"};
   canvas.text({gap, 20}, fitted(sample.title, canvas.width() - 2.0 * gap, {.height = 15}),
               {.height = 15, .bold = true});
   for (std::size_t i = 0; i < panels.size(); ++i) {
     const double x = gap + static_cast<double>(i) * (width + gap);
-    cv::Mat large;
-    cv::resize(panels[i], large, {}, scale, scale, cv::INTER_NEAREST);
     canvas.text({x, 46}, names[i], {.height = 13, .color = kPale});
-    canvas.paste({x, double(top)}, large);
+    canvas.paste({x, double(top)}, panels[i]);
   }
   std::vector<Share> entries;
   for (std::size_t c = 1; c < classes.size(); ++c) entries.push_back({classes[c], class_color(c)});

@@ -8,6 +8,7 @@
 #include "kernels/threads.h"
 #include "tools/files.h"
 #include "tools/log.h"
+#include "tools/recorded.h"
 #include "tools/run_checkpoint.h"
 #include "tools/run_observer.h"
 #include "tools/samples.h"
@@ -61,7 +62,7 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
   if (!settings.resume) load_start(settings, parameters);
   trainer = std::make_unique<Trainer>(model, parameters, options);
   say("network: {} with {}, {} parameters; batch {} of {}x{}x{}", record.model.arch,
-      record.model.encoder, parameters.weight_count(), options.image.n, options.image.h,
+      record.model.encoder, parameter_count(parameters), options.image.n, options.image.h,
       options.image.w, options.image.c);
   say("memory: {:.0f} MiB planned, {:.0f} MiB resident before the first step",
       static_cast<double>(trainer->planned_bytes()) / 1048576.0, resident_mib());

@@ -1,0 +1,14 @@
+// The images that a command line names: files, folders, patterns.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace fjord {
+
+/// Every image, folders and patterns sorted by bytes. Throws Error{dataset} for a name that leads
+/// to none, Error{usage} for two images of one stem, whose results would have one name.
+std::vector<std::filesystem::path> find_images(const std::vector<std::string>& names);
+
+}  // namespace fjord

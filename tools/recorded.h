@@ -1,0 +1,51 @@
+// A network recorded and planned for one shape without data: what inspect describes and bench
+// times.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "engine/ops.h"
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+#include "models/models.h"
+
+namespace fjord {
+
+struct RecordedOptions {
+  ModelOptions model;
+  Shape image;
+  Mode mode = Mode::train;
+  std::string loss = "0.5*dice+0.5*bce";
+  std::uint64_t seed = 0;
+};
+
+/// A training step (forward, loss, backward, AdamW) or a forward pass.
+class Recorded {
+ public:
+  explicit Recorded(const RecordedOptions& options);
+
+  void run();
+  float* images();
+  std::uint8_t* labels();
+  /// Arena, weights, gradients and moments.
+  std::size_t planned_bytes() const;
+  /// Runs once, step by step: seconds of each.
+  std::vector<double> step_seconds();
+
+  Parameters parameters;
+  Arena arena;
+  std::optional<Tape> tape;
+  std::optional<Plan> plan;
+  std::optional<Optimizer> optimizer;
+
+ private:
+  Tensor image_, label_;
+};
+
+/// Multiply-adds of a convolution's step, 0 for any other.
+std::int64_t multiply_adds(const Step& step);
+/// Trained values, without the padding between them.
+std::int64_t parameter_count(const Parameters& parameters);
+
+}  // namespace fjord
