@@ -277,8 +277,8 @@ TEST_CASE("without train/ and val/: split by a seeded hash of the stem") {
   add_pairs(folder / "d", 0, 300);
   const auto val_stems = [&](SplitOptions options) {
     std::vector<std::string> stems;
-    for (const Sample& sample : open_dataset(folder / "d", options).at("val").samples)
-      stems.push_back(sample.stem);
+    const Dataset data = open_dataset(folder / "d", options);
+    for (const Sample& sample : data.at("val").samples) stems.push_back(sample.stem);
     return stems;
   };
   const auto stems = val_stems({.val_fraction = 0.2});
