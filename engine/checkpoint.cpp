@@ -28,8 +28,10 @@ constexpr const char* kModelHashKey = "fjord.model_hash";
 constexpr std::string_view kLinks[] = {"last", "best"};
 
 [[noreturn]] void cannot_write(const fs::path& path, const std::error_code& error) {
-  throw Error(ExitCode::io, "write", printable(path.native()), error.message(),
-              "check that the folder exists and may be written to");
+  const bool full = error == std::errc::no_space_on_device || error.value() == EDQUOT;
+  throw Error(ExitCode::io, full ? "disk-full" : "write", printable(path.native()), error.message(),
+              full ? "free some space (or raise the quota) and run the command again"
+                   : "check that the folder exists and may be written to");
 }
 
 // Calls a function of std::filesystem that reports through an error code.
@@ -121,9 +123,12 @@ fs::path free_name(const fs::path& folder, std::int64_t step) {
 
 void point_link(const fs::path& folder, std::string_view link, const fs::path& target) {
   const fs::path path = folder / link, temporary = folder / fmt::format("{}.tmp", link);
-  if (::symlink(target.filename().c_str(), temporary.c_str()) != 0 ||
-      ::rename(temporary.c_str(), path.c_str()) != 0)
-    cannot_write(path, {errno, std::generic_category()});
+  if (::symlink(target.filename().c_str(), temporary.c_str()) == 0 &&
+      ::rename(temporary.c_str(), path.c_str()) == 0)
+    return;
+  const std::error_code error(errno, std::generic_category());
+  ::unlink(temporary.c_str());
+  cannot_write(path, error);
 }
 
 void remove_unpointed(const fs::path& folder) {
@@ -219,10 +224,15 @@ fs::path save_checkpoint(const fs::path& folder, const Checkpoint& checkpoint,
     fs::remove_all(temporary, ignored);
     throw;
   }
-  sync_folder(folder);
-  if (name.last) point_link(folder, "last", final);
-  if (name.best) point_link(folder, "best", final);
-  sync_folder(folder);
+  try {
+    sync_folder(folder);
+    if (name.last) point_link(folder, "last", final);
+    if (name.best) point_link(folder, "best", final);
+    sync_folder(folder);
+  } catch (...) {
+    remove_unpointed(folder);
+    throw;
+  }
   remove_unpointed(folder);
   return final;
 }

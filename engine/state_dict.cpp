@@ -137,7 +137,7 @@ void check_values(const std::string& place, const Parameter& parameter,
     const auto first = std::find_if(values.begin(), values.end(), [&](float value) {
       return !std::isfinite(value) || (variance && value < 0);
     });
-    refuse(fmt::format("value {} is {}, one of {} of {} that are not finite{}",
+    refuse(fmt::format("value {} is {}; {} of {} values are not finite{}",
                        index_text(first - values.begin(), parameter.file_shape()), *first, bad,
                        values.size(), variance ? " or negative" : ""));
   }

@@ -115,6 +115,20 @@ TEST_CASE("row 74: a full disk keeps the old checkpoint and leaves no part of th
   CHECK(fs::read_symlink(run.checkpoints / "last") == "step-2");
 }
 
+TEST_CASE(
+    "row 74: a link that cannot be replaced leaves the old one and no folder nobody points to") {
+  Run run;
+  fs::remove(run.checkpoints / "best");
+  fs::create_directories(run.checkpoints / "best" / "in-the-way");
+  const Caught error = caught([&] { run.save(2, {.step = 2, .last = false, .best = true}); });
+  CHECK(error.exit == 5);
+  CHECK(error.line == fmt::format("error[E-write] {}/best - Is a directory - check that the folder "
+                                  "exists and may be written to",
+                                  run.checkpoints.string()));
+  fs::remove_all(run.checkpoints / "best");
+  CHECK(names_in(run.checkpoints) == std::set<std::string>{"last", "step-1"});
+}
+
 TEST_CASE("row 74: space is asked for before anything is written") {
   Folder folder;
   demand_space(folder.path, 1);

@@ -191,18 +191,18 @@ TEST_CASE("row 12: values that poison a model are named by tensor, index and cou
   conv[19] = nan;
   conv[20] = -infinity;
   refused(source("encoder.conv1.weight", {4, 3, 3, 2}, conv),
-          "value [1, 0, 0, 1] is nan, one of 2 of 72 that are not finite");
+          "value [1, 0, 0, 1] is nan; 2 of 72 values are not finite");
   refused(source("encoder.bn1.bias", {4}, {0, infinity, 0, 0}),
-          "value [1] is inf, one of 1 of 4 that are not finite");
+          "value [1] is inf; 1 of 4 values are not finite");
   refused(source("encoder.bn1.running_var", {4}, {1, 1, -0.5f, 1}),
-          "value [2] is -0.5, one of 1 of 4 that are not finite or negative");
+          "value [2] is -0.5; 1 of 4 values are not finite or negative");
   refused(source("encoder.conv1.weight", {4, 3, 3, 2}, std::vector<float>(72, 0.0f)),
           "all 72 values are zero or denormal");
   refused(source("encoder.conv1.weight", {4, 3, 3, 2}, std::vector<float>(72, 1e-40f)),
           "all 72 values are zero or denormal");
   const double huge[4] = {0, 0, 0, 1e300};
   refused(raw_source("encoder.bn1.bias", FileType::f64, {4}, bytes_of(huge, 32)),
-          "value [3] is inf, one of 1 of 4 that are not finite");
+          "value [3] is inf; 1 of 4 values are not finite");
   const std::int64_t count = -3;
   refused(raw_source("encoder.bn1.num_batches_tracked", FileType::i64, {}, bytes_of(&count, 8)),
           "a count of -3");
@@ -217,8 +217,8 @@ TEST_CASE("a model with bad values is not saved, and the older file stays") {
   CHECK(error.exit == 7);
   CHECK(error.line ==
         s.line("values",
-               ", tensor 'encoder.bn1.weight' - value [2] is nan, one of 1 of 4 that are not "
-               "finite - lower --lr, or train with --check to find the step that made it"));
+               ", tensor 'encoder.bn1.weight' - value [2] is nan; 1 of 4 values are not finite - "
+               "lower --lr, or train with --check to find the step that made it"));
   CHECK(read_bytes(s.path) == before);
   CHECK(std::distance(std::filesystem::directory_iterator(s.folder.path), {}) == 1);
 }
