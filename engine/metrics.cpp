@@ -39,6 +39,9 @@ ConfusionMatrix::ConfusionMatrix(int channels)
 void ConfusionMatrix::add(In logits, In label, double threshold, Stream& stream) {
   check(confusion_classes(logits.shape().c) == classes_, "confusion matrix",
         "it has {} classes, the logits are {}", classes_, to_string(logits.shape()));
+  check(label.dtype() == DType::u8 && label.shape().count() == logits.shape().pixels(),
+        "confusion matrix", "it expects a u8 label for each pixel of {}, got {}",
+        to_string(logits.shape()), to_string(label.shape()));
   Buffer counts{"confusion", {1, 1, 1, confusion_cells(classes_)}, DType::i64, counts_.data()};
   confusion_count(logits, label, InOut{&counts}, {.threshold_logit = threshold_logit(threshold)},
                   stream);

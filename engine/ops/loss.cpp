@@ -37,6 +37,8 @@ LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
 }  // namespace
 
 Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression) {
+  check(label.dtype() == DType::u8 || label.dtype() == logits.dtype(), net.path,
+        "loss expects labels of u8 or of the logits' type");
   const LossKernels kernels =
       loss_kernels(expression, logits.shape(), label.shape(), label.dtype());
   const LossTensors t = record_forward(net, net.materialize(logits), label, kernels);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/ops.h"
+#include "kernels/cpu/backend.h"
 #include "tests/losses/loss_run.h"
 
 using namespace fjord;
@@ -176,4 +178,25 @@ TEST_CASE("a NaN logit reaches the loss") {
       CHECK(std::isnan(run_loss(ignoring(text), p.shape, p.logits, p.label, Backend::cpu).value));
     }
   }
+}
+
+TEST_CASE("a label of another type than u8 or the logits' is refused while recording") {
+  Parameters parameters;
+  Tape tape(parameters, {});
+  const Net net{&tape, "loss."};
+  Tensor logits = net.resident({1, 2, 2, 1}, DType::f32, "logits");
+  for (const DType wrong : {DType::f64, DType::u16, DType::i64})
+    CHECK_THROWS_AS(
+        loss(net, logits, net.resident({1, 2, 2, 1}, wrong, "label"), parse_loss("dice")), Error);
+}
+
+TEST_CASE("in evaluation the loss leaves no backward steps") {
+  enable_cpu_kernels();
+  Parameters parameters;
+  Tape tape(parameters, {Backend::cpu, DType::f32, Mode::eval});
+  const Net net{&tape, "loss."};
+  Tensor logits = net.resident({1, 2, 2, 1}, DType::f32, "logits");
+  loss(net, logits, net.resident({1, 2, 2, 1}, DType::u8, "label"), parse_loss("dice+lovasz"));
+  net.backward();
+  CHECK(tape.steps.size() == 2);
 }

@@ -134,6 +134,18 @@ TEST_CASE("confusion matrix: NaN logits belong to no class") {
   CHECK(counted.pixels() == 3);
 }
 
+TEST_CASE("confusion matrix: labels and logits have to agree") {
+  Stream stream;
+  std::vector<float> logits(8);
+  std::vector<std::uint8_t> labels(8);
+  Buffer z{"logits", {1, 2, 2, 2}, DType::f32, logits.data()};
+  Buffer few{"label", {1, 2, 1, 1}, DType::u8, labels.data()};
+  Buffer all{"label", {1, 2, 2, 1}, DType::u8, labels.data()};
+  ConfusionMatrix two(2), three(3);
+  CHECK_THROWS_AS(two.add(In{&z}, In{&few}, 0.5, stream), Error);
+  CHECK_THROWS_AS(three.add(In{&z}, In{&all}, 0.5, stream), Error);
+}
+
 TEST_CASE("the seed's report") {
   ConfusionMatrix matrix(1);
   const std::vector<std::uint8_t> truth{0, 0, 0, 1, 1, 1}, guess{0, 0, 1, 1, 1, 0};
