@@ -2,6 +2,8 @@
 #include <stdio.h>  // NOLINT: jpeglib.h needs FILE
 
 #include <jpeglib.h>
+// After jpeglib.h, whose types it needs.
+#include <jerror.h>
 
 #include <csetjmp>
 #include <cstring>
@@ -116,6 +118,11 @@ JpegReader::JpegReader(ByteSource& source) : source(source), cursor(source) {
 }
 
 void JpegReader::fail() const {
+  const int code = errors.msg_code;
+  if (code == JERR_BAD_PRECISION || code == JERR_SOF_UNSUPPORTED || code == JERR_ARITH_NOTIMPL) {
+    refuse(source, "image-encoding", fmt::format("it is a JPEG of a rare kind: {}", message),
+           "store it as a PNG or TIFF");
+  }
   if (ended) damaged(source, "JPEG", "the file ends early");
   if (many_scans) {
     refuse(source, "image-damaged", fmt::format("it has more than {} scans", most_scans),

@@ -120,6 +120,11 @@ Bytes make_jpeg(const JpegSpec& spec, const std::vector<std::uint8_t>& samples) 
   jpeg_set_defaults(&jpeg);
   jpeg_set_quality(&jpeg, spec.quality, TRUE);
   if (spec.progressive) jpeg_simple_progression(&jpeg);
+  const jpeg_scan_info two[] = {{1, {0}, 0, 0, 0, 0}, {1, {0}, 1, 63, 0, 0}};
+  if (spec.two_scans) {
+    jpeg.scan_info = two;
+    jpeg.num_scans = 2;
+  }
   jpeg_start_compress(&jpeg, TRUE);
   while (jpeg.next_scanline < jpeg.image_height) {
     auto* line = const_cast<JSAMPROW>(samples.data() + jpeg.next_scanline * row);

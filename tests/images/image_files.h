@@ -33,7 +33,8 @@ Bytes with_chunk(const Bytes& png, const std::string& name, const Bytes& body);
 struct JpegSpec {
   int width = 32, height = 24, components = 3, quality = 90;
   bool progressive = false;
-  bool cmyk = false;  // Adobe's, of 4 components
+  bool two_scans = false;  // progressive: DC, then all of AC at once (gray only)
+  bool cmyk = false;       // Adobe's, of 4 components
 };
 
 Bytes make_jpeg(const JpegSpec& spec, const std::vector<std::uint8_t>& samples);

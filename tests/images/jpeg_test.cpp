@@ -105,16 +105,4 @@ TEST_CASE("JPEG rows 30 and 31: cut anywhere it is refused") {
   }
 }
 
-TEST_CASE("JPEG row 32: a hundred scans are the limit") {
-  const JpegSpec spec{.components = 1, .progressive = true};
-  const Bytes file = make_jpeg(spec, ramp(spec));
-  // The last scan again and again: legal to a decoder that does not count.
-  const Bytes mark{std::byte{0xff}, std::byte{0xda}};
-  const auto last = std::find_end(file.begin(), file.end(), mark.begin(), mark.end());
-  Bytes many(file.begin(), last);
-  for (int i = 0; i < 3000; ++i) many.insert(many.end(), last, file.end() - 2);
-  many.insert(many.end(), file.end() - 2, file.end());
-  CHECK_THROWS_AS(decode_image(many, "a.jpg"), Error);
-}
-
 }  // namespace fjord
