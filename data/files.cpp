@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <memory>
 
 #define XXH_INLINE_ALL
@@ -112,58 +111,6 @@ std::uint64_t hash_file(const fs::path& path, std::uint64_t limit) {
     limit -= static_cast<std::uint64_t>(got);
   }
   return XXH3_64bits_digest(&state);
-}
-
-// Images of equal size are compared by their first 64 KiB, then whole.
-std::vector<Fault> find_leaks(const Dataset& data) {
-  struct Entry {
-    std::size_t split;
-    const fs::path* path;
-  };
-  using Key = std::pair<std::uint64_t, std::uint64_t>;  // size, hash
-  std::vector<std::vector<Entry>> groups(1);
-  for (std::size_t split = 0; split < data.splits.size(); ++split)
-    for (const Sample& sample : data.splits[split].samples)
-      groups[0].push_back({split, &sample.image});
-
-  const auto across_splits = [](const std::vector<Entry>& group) {
-    return std::any_of(group.begin(), group.end(),
-                       [&](const Entry& e) { return e.split != group.front().split; });
-  };
-  const auto refine = [&](auto key_of) {
-    std::vector<std::vector<Entry>> finer;
-    for (const auto& group : groups) {
-      std::map<Key, std::vector<Entry>> by_key;
-      for (const Entry& entry : group) by_key[key_of(*entry.path)].push_back(entry);
-      for (auto& [key, same] : by_key)
-        if (across_splits(same)) finer.push_back(std::move(same));
-    }
-    groups = std::move(finer);
-  };
-  refine([](const fs::path& path) {
-    std::error_code failed;
-    return Key{fs::file_size(path, failed), 0};
-  });
-  refine([](const fs::path& path) { return Key{0, hash_file(path, 1 << 16)}; });
-  refine([](const fs::path& path) { return Key{0, hash_file(path)}; });
-
-  std::vector<Fault> faults;
-  for (const auto& group : groups) {
-    const Entry& first = group.front();
-    for (const Entry& other : group)
-      if (other.split != first.split) {
-        faults.push_back(
-            {.slug = "leak",
-             .what = printable(first.path->native()) + " and " + printable(other.path->native()) +
-                     ": the same bytes",
-             .why = fmt::format("an image of {} is also in {}, so its score says "
-                                "nothing about new images",
-                                data.splits[first.split].name, data.splits[other.split].name),
-             .remedy = "remove one of the two pairs"});
-        break;
-      }
-  }
-  return faults;
 }
 
 }  // namespace fjord
