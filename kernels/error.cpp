@@ -18,7 +18,14 @@ std::size_t utf8_length(std::string_view bytes) {
   if (length == 0 || length > bytes.size()) return 0;
   for (std::size_t i = 1; i < length; ++i)
     if ((static_cast<unsigned char>(bytes[i]) & 0xC0) != 0x80) return 0;
-  return length;
+  if (length == 1) return 1;
+  // Overlong forms, surrogates, and what lies beyond U+10FFFF.
+  const auto next = static_cast<unsigned char>(bytes[1]);
+  const bool overlong =
+      lead < 0xC2 || (lead == 0xE0 && next < 0xA0) || (lead == 0xF0 && next < 0x90);
+  const bool outside =
+      (lead == 0xED && next >= 0xA0) || lead > 0xF4 || (lead == 0xF4 && next >= 0x90);
+  return overlong || outside ? 0 : length;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
