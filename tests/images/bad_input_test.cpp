@@ -28,6 +28,7 @@ struct BadFile {
 const std::string replace = " - replace it by a PNG, JPEG or TIFF";
 const std::string deflate =
     ", which is not read - rewrite it: gdal_translate -co COMPRESS=DEFLATE IN OUT.tif";
+const std::string single = " - store the one picture that is meant as a PNG";
 const ReadOptions label{.purpose = Purpose::label};
 
 Bytes joined(Bytes bytes, const Bytes& more) {
@@ -126,7 +127,6 @@ std::vector<BadFile> damage() {
 }
 
 std::vector<BadFile> unsupported() {
-  const std::string gray = " - store the one picture that is meant as a PNG";
   return {
       {37, "twelve.jpg", twelve_bits(),
        "it is a JPEG of a rare kind: Unsupported JPEG data precision 12 - store it as a PNG or "
@@ -176,13 +176,13 @@ std::vector<BadFile> unsupported() {
        "gdal_translate GTIFF_DIR:1:IN.tif OUT.tif",
        "image-pages"},
       {45, "moving.png", with_chunk(png(), "acTL", Bytes(8)),
-       "it is an animated PNG: more than one picture" + gray + " of its own", "image-pages"},
+       "it is an animated PNG: more than one picture" + single + " of its own", "image-pages"},
       {45, "moving.gif",
        to_bytes(
            std::string("GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0,\0"
                        "\0\0\0\1\0\1\0\0\2\2D\1\0;",
                        49)),
-       "it is an animated GIF: more than one picture" + gray, "image-pages"},
+       "it is an animated GIF: more than one picture" + single, "image-pages"},
       {53, "label.jpg", jpeg(),
        "it is a JPEG, which changes label values at every edge - store labels as PNG or TIFF, or, "
        "for a binary label, give --label-threshold 127",
