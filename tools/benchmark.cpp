@@ -214,7 +214,7 @@ int benchmark(int argc, char** argv) {
   const nlohmann::ordered_json json =
       s.what == "load" ? bench_load(s, start) : bench_network(s, start);
   // JSON is what this program prints: on stdout unless --json names a file.
-  if (s.common.json.empty()) s.common.json = "-";
+  if (s.common.json.empty()) s.common.json.push_back('-');
   write_json(s.common, json);
   return 0;
 }

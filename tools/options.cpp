@@ -110,7 +110,8 @@ void Options::add_to(CLI::App& app, const Flag& flag, std::vector<std::string>& 
   if (std::holds_alternative<bool*>(flag.target)) {
     app.add_flag("--" + flag.name)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   } else if (flag.positional) {
-    app.add_option(flag.name, texts)->expected(is_list(flag.target) ? -1 : 1);
+    const bool list = is_list(flag.target);
+    app.add_option(flag.name, texts)->expected(list ? -1 : 1)->allow_extra_args(list);
   } else {
     // A repeated flag is refused by take(): CLI11's own message does not name it.
     app.add_option("--" + flag.name, texts)
@@ -130,7 +131,6 @@ bool Options::parse(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ArgumentMismatch&) {
-    if (argv[argc - 1][0] != '-') refuse_extras({argv[argc - 1]});
     const Flag* flag = find(strip_dashes(argv[argc - 1]));
     throw Error(ExitCode::usage, "missing-value", printable(argv[argc - 1]),
                 "needs a value after it",

@@ -7,9 +7,9 @@
 namespace fjord {
 
 struct RunRequest {
-  std::string out;  // exactly that folder; empty: the next number under runs/
+  std::string out = {};  // exactly that folder; empty: the next number under runs/
   bool resume = false;
-  std::string data, arch, encoder;  // what a numbered run is named after
+  std::string data = {}, arch = {}, encoder = {};  // what a numbered run is named after
 };
 
 /// An open run: locked until destroyed, so that no second program trains in it.

@@ -1,0 +1,112 @@
+// fjord-inspect, fjord-data and fjord-bench as a user runs them.
+#include <doctest/doctest.h>
+
+#include "data/image.h"
+#include "user.h"
+
+using namespace fjord;
+using namespace fjord::test;
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Strings = std::vector<std::string>;
+
+Strings keys_of(const nlohmann::ordered_json& json) {
+  Strings keys;
+  for (const auto& [key, value] : json.items()) keys.push_back(key);
+  return keys;
+}
+
+}  // namespace
+
+TEST_CASE("data: a drawn set is sound and the same for the same seed") {
+  const TempFolder folder;
+  for (const char* name : {"a", "b"}) {
+    const Outcome drawn = run({"fjord-data", "synth", (folder / name).string(), "--images", "10",
+                               "--size", "64", "--json", "-"});
+    REQUIRE_MESSAGE(drawn.code == 0, drawn.err);
+    CHECK(drawn.json()["train"] == 8);
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(folder / "a"))
+    if (entry.is_regular_file())
+      CHECK(read_text(entry.path()) ==
+            read_text(folder / "b" / fs::relative(entry.path(), folder / "a")));
+  const Outcome check = run({"fjord-data", "check", (folder / "a").string(), "--json", "-"});
+  CHECK_MESSAGE(check.code == 0, check.err);
+  CHECK(check.json()["errors"] == 0);
+  const Outcome again = run({"fjord-data", "synth", (folder / "a").string(), "--size", "64"});
+  CHECK(again.code == 2);
+}
+
+TEST_CASE("data: the doctor finds what is planted, and inspect is the doctor too") {
+  const TempFolder folder;
+  const fs::path data = tiny_data(folder.path);
+  const fs::path image = fs::directory_iterator(data / "train/images")->path();
+  fs::remove(image);
+  write_text(data / "train/labels/zzz.png", "no png");
+  for (const Strings& args : {Strings{"fjord-data", "check", data.string(), "--json", "-"},
+                              Strings{"fjord-inspect", data.string(), "--json", "-"}}) {
+    const Outcome outcome = run(args);
+    CHECK(outcome.code == 3);
+    CHECK(outcome.json()["errors"].get<int>() >= 2);
+  }
+}
+
+TEST_CASE("data: statistics and the class chart") {
+  const TempFolder folder;
+  const fs::path data = tiny_data(folder.path, 6, 4);
+  const Outcome stats = run({"fjord-data", "stats", data.string(), "--classes", "6", "--chart",
+                             (folder / "chart.png").string(), "--json", "-"});
+  REQUIRE_MESSAGE(stats.code == 0, stats.err);
+  CHECK(stats.json()["train"]["mean"].size() == 4);
+  CHECK(stats.json()["train"]["class_pixels"].size() == 7);
+  CHECK(read_image(folder / "chart.png").width == 900);
+}
+
+TEST_CASE("inspect: image, model, run") {
+  const TrainedRun& trained = trained_run();
+  const fs::path image = fs::directory_iterator(trained.data / "val/images")->path();
+  const Outcome picture = run({"fjord-inspect", image.string(), "--json", "-"});
+  REQUIRE_MESSAGE(picture.code == 0, picture.err);
+  CHECK(picture.json()["width"] == 64);
+  CHECK(picture.json()["statistics"].size() == 3);
+  const Outcome model =
+      run({"fjord-inspect", (trained.run / "checkpoints/best").string(), "--json", "-"});
+  REQUIRE_MESSAGE(model.code == 0, model.err);
+  CHECK(model.json()["metadata"].contains("fjord.normalize"));
+  CHECK(model.json()["hash"].get<std::string>().starts_with("xxh3-128:"));
+  const Outcome table = run({"fjord-inspect", trained.run.string()});
+  CHECK_MESSAGE(table.code == 0, table.err);
+  CHECK(table.out.find("encoder = \"resnet18\"") != std::string::npos);
+}
+
+TEST_CASE("inspect: a network's plan before anything is trained") {
+  const Strings args = {
+      "fjord-inspect", "--arch", "unet",   "--encoder", "resnet18", "--size", "64",
+      "--batch",       "2",      "--json", "-"};
+  const Outcome train = run(args + Strings{"--train"}), infer = run(args + Strings{"--infer"});
+  REQUIRE_MESSAGE(train.code == 0, train.err);
+  CHECK(train.json()["parameters"] == 14328209);  // smp.Unet("resnet18")
+  CHECK(infer.json()["planned_mib"].get<double>() < train.json()["planned_mib"].get<double>());
+  CHECK(run({"fjord-inspect"}).code == 2);
+}
+
+TEST_CASE("bench: JSON keys of the contract for each kind of work") {
+  for (const char* what : {"train", "infer", "conv", "load"}) {
+    const TempFolder folder;
+    const std::string file = (folder / "b.json").string();
+    const Outcome outcome = run({"fjord-bench", what, "--encoder", "resnet18", "--size", "64",
+                                 "--batch", "2", "--steps", "1", "--warmup", "1", "--json", file});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    const auto json = nlohmann::ordered_json::parse(read_text(file));
+    CHECK(keys_of(json) == Strings{"what", "model", "size", "batch", "device", "threads",
+                                   "precision", "median_ms", "min_ms", "images_per_s",
+                                   "first_result_s", "peak_rss_mib", "planned_mib"});
+    CHECK(json["median_ms"].get<double>() > 0);
+  }
+  const Outcome profile = run({"fjord-bench", "train", "--encoder", "resnet18", "--size", "64",
+                               "--batch", "2", "--steps", "1", "--profile"});
+  CHECK(profile.code == 0);
+}

@@ -1,0 +1,140 @@
+// The options parser: every kind of wrong flag (rows 58 to 60 and 63 of the bad-input table).
+#include "tools/options.h"
+
+#include <doctest/doctest.h>
+
+#include "kernels/error.h"
+#include "tools/train_settings.h"
+#include "user.h"
+
+using namespace fjord;
+using fjord::test::operator+;
+
+namespace {
+
+std::string refusal(std::vector<std::string> args) {
+  TrainSettings settings;
+  Options options({.name = "fjord-train", .usage = "DATA", .purpose = "", .examples = ""});
+  add_train_flags(options, settings);
+  std::vector<const char*> argv = {"fjord-train"};
+  for (const std::string& arg : args) argv.push_back(arg.c_str());
+  try {
+    options.parse(static_cast<int>(argv.size()), argv.data());
+    options.check_conflicts();
+    settle(settings);
+  } catch (const Error& error) {
+    CHECK(error.exit == ExitCode::usage);
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("an unknown flag is refused with the nearest one") {
+  CHECK(refusal({"d", "--epoch", "3"}) ==
+        "error[E-unknown-flag] --epoch - fjord-train has no such flag - did you mean --epochs?");
+  CHECK(refusal({"d", "--lerning-rate", "3"}) ==
+        "error[E-unknown-flag] --lerning-rate - fjord-train has no such flag - did you mean --lr?");
+  CHECK(
+      refusal({"d", "--batch-size=4"}) ==
+      "error[E-unknown-flag] --batch-size - fjord-train has no such flag - did you mean --batch?");
+  CHECK(refusal({"d", "--encodr", "x"}) ==
+        "error[E-unknown-flag] --encodr - fjord-train has no such flag - did you mean --encoder?");
+  CHECK(refusal({"d", "--in_channels", "3"}) ==
+        "error[E-unknown-flag] --in_channels - fjord-train has no such flag - did you mean "
+        "--in-channels?");
+  CHECK(refusal({"d", "-e", "3"}) ==
+        "error[E-unknown-flag] -e - fjord-train has no such flag - did you mean --encoder?");
+}
+
+TEST_CASE("a wrong value is refused with what is allowed") {
+  const std::string change = " - change it; --help says what --";
+  CHECK(refusal({"d", "--lr", "abc"}) ==
+        "error[E-flag-value] --lr abc - needs a number above 0" + change + "lr is");
+  CHECK(refusal({"d", "--lr", "-1"}) ==
+        "error[E-flag-value] --lr -1 - needs a number above 0" + change + "lr is");
+  CHECK(refusal({"d", "--lr", "nan"}) ==
+        "error[E-flag-value] --lr nan - needs a number above 0" + change + "lr is");
+  CHECK(refusal({"d", "--lr", "inf"}) ==
+        "error[E-flag-value] --lr inf - needs a number above 0" + change + "lr is");
+  CHECK(refusal({"d", "--lr", "0,001"}) ==
+        "error[E-flag-value] --lr 0,001 - needs a number above 0" + change + "lr is");
+  CHECK(refusal({"d", "--epochs", "1.5"}) ==
+        "error[E-flag-value] --epochs 1.5 - needs a whole number from 1 to 1000000" + change +
+            "epochs is");
+  CHECK(refusal({"d", "--batch", "0"}) ==
+        "error[E-flag-value] --batch 0 - needs a whole number from 1 to 65536" + change +
+            "batch is");
+  CHECK(refusal({"d", "--batch", "99999999999999999999"}) ==
+        "error[E-flag-value] --batch 99999999999999999999 - needs a whole number from 1 to 65536" +
+            change + "batch is");
+  CHECK(refusal({"d", "--momentum", "1"}) ==
+        "error[E-flag-value] --momentum 1 - needs a number of at least 0 and below 1" + change +
+            "momentum is");
+  CHECK(refusal({"d", "--class-weights", "1,0"}) ==
+        "error[E-flag-value] --class-weights 1,0 - needs a number above 0" + change +
+            "class-weights is");
+  CHECK(refusal({"d", "--seed", "-3"}) ==
+        "error[E-flag-value] --seed -3 - needs a whole number of at least 0" + change + "seed is");
+  CHECK(refusal({"d", "--size", "12y"}) ==
+        "error[E-flag-value] --size 12y - needs a size in pixels such as 512, 384x640 (height x "
+        "width) or 0" +
+            change + "size is");
+  CHECK(refusal({"d", "--schedule", "cosin"}) ==
+        "error[E-flag-value] --schedule cosin - needs one of cosine-restarts, cosine, poly, "
+        "constant (did you mean cosine?)" +
+            change + "schedule is");
+}
+
+TEST_CASE("conflicting flags are both named") {
+  CHECK(refusal({"d", "--crop", "64", "--size", "128"}) ==
+        "error[E-conflict] --crop and --size were both given - --crop takes the images at their "
+        "own size - leave one of them out");
+  CHECK(refusal({"d", "--init", "a", "--encoder-weights", "b"}) ==
+        "error[E-conflict] --init and --encoder-weights were both given - each says where the "
+        "encoder starts from - leave one of them out");
+  CHECK(refusal({"--resume", "--out", "r", "--init", "a"}) ==
+        "error[E-conflict] --resume and --init were both given - a resumed run goes on from its "
+        "own checkpoint - leave one of them out");
+  CHECK(refusal({"d", "--nesterov", "--momentum", "0"}) ==
+        "error[E-conflict] --nesterov and --momentum 0 were both given - Nesterov's step needs a "
+        "momentum - leave one of them out");
+}
+
+TEST_CASE("values that are missing, repeated or too many") {
+  CHECK(refusal({"d", "--lr"}) ==
+        "error[E-missing-value] --lr - needs a value after it - give --lr X");
+  CHECK(refusal({"d", "--out", "--quiet"}) ==
+        "error[E-missing-value] --out - is followed by the flag --quiet, not by a value - give "
+        "--out DIR");
+  CHECK(refusal({"d", "--lr", "1", "--lr", "2"}) ==
+        "error[E-repeated-flag] --lr - was given 2 times - give it once");
+  CHECK(refusal({"d", "e"}) ==
+        "error[E-extra-argument] e - fjord-train takes no further argument - usage: fjord-train "
+        "DATA");
+}
+
+TEST_CASE("what later builds will do is refused by name") {
+  CHECK(refusal({"d", "--precision", "bf16"}) ==
+        "error[E-not-yet] --precision bf16 - this build computes in fp32 only - use --precision "
+        "fp32");
+  for (const auto& args : std::vector<std::vector<std::string>>{{"--memory", "low"},
+                                                                {"--decoder-attention", "scse"},
+                                                                {"--ema", "0.99"},
+                                                                {"--swa-start", "5"},
+                                                                {"--swa-lr", "0.1"}})
+    CHECK(refusal(std::vector<std::string>{"d"} + args).find("E-not-yet") != std::string::npos);
+}
+
+TEST_CASE("odd file names arrive as they are") {
+  for (const std::string name : {"-folder", "--lr", "a b", "line\nbreak", "\xff\xfe", "ü", "="}) {
+    TrainSettings settings;
+    Options options({.name = "fjord-train", .usage = "DATA", .purpose = "", .examples = ""});
+    add_train_flags(options, settings);
+    const std::vector<const char*> argv = {"fjord-train", "--lr", "0.5", "--", name.c_str()};
+    REQUIRE(options.parse(static_cast<int>(argv.size()), argv.data()));
+    CHECK(settings.data == name);
+    CHECK(*settings.lr == 0.5);
+  }
+}

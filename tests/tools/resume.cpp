@@ -1,0 +1,49 @@
+// A run killed at any moment and gone on with gives the bytes of the run that was not: 20 cycles.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "user.h"
+
+using namespace fjord::test;
+
+namespace fs = std::filesystem;
+
+TEST_CASE("SIGKILL at random moments, then --resume: the same model, 20 times") {
+  const TempFolder folder;
+  const fs::path data = tiny_data(folder.path);
+  std::vector<std::string> args = tiny_training(data, folder / "whole");
+  args[10] = "4";  // epochs
+  const auto begin = std::chrono::steady_clock::now();
+  const Outcome whole = run(args);
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
+  const std::string expected = read_text(folder / "whole/checkpoints/last/model.safetensors");
+
+  std::mt19937 random(7);
+  int cycles = 0, runs = 0;
+  while (cycles < 20) {
+    const fs::path out = folder / ("run" + std::to_string(runs++));
+    args[3] = out.string();
+    for (int code = -1; code != 0;) {
+      const bool resuming = fs::exists(out / "checkpoints/last");
+      const pid_t pid = start(
+          resuming ? std::vector<std::string>{"fjord-train", "--out", out.string(), "--resume"}
+                   : args,
+          {.folder = folder.path});
+      if (cycles < 20) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(random() % (length.count() + 1)));
+        ::kill(pid, SIGKILL);
+      }
+      code = wait_for(pid);
+      REQUIRE_MESSAGE((code == 0 || code == 128 + SIGKILL), read_text(folder / "err"));
+      cycles += code != 0;
+    }
+    REQUIRE(read_text(out / "checkpoints/last/model.safetensors") == expected);
+  }
+  MESSAGE(cycles, " kills over ", runs, " runs");
+}

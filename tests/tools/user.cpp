@@ -1,0 +1,116 @@
+// Running programs.
+#include "user.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "data/synth.h"
+
+namespace fjord::test {
+
+namespace fs = std::filesystem;
+
+std::string Outcome::error() const {
+  std::istringstream lines(err);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("error[")) return line;
+  return "";
+}
+
+pid_t start(const std::vector<std::string>& args, const RunOptions& options) {
+  const std::string program = std::string(FJORD_PROGRAMS) + "/" + args[0];
+  const std::string out = (options.folder / "out").string(),
+                    err = (options.folder / "err").string();
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  std::vector<char*> argv;
+  for (const std::string& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));
+  argv.push_back(nullptr);
+  for (const std::string& entry : options.environment) ::putenv(const_cast<char*>(entry.c_str()));
+  const int out_file = ::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  const int err_file = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  const bool ready = ::dup2(nothing, 0) >= 0 && ::dup2(out_file, 1) >= 0 &&
+                     ::dup2(err_file, 2) >= 0 && ::chdir(options.folder.c_str()) == 0;
+  if (options.file_bytes >= 0) {
+    const rlimit limit{static_cast<rlim_t>(options.file_bytes),
+                       static_cast<rlim_t>(options.file_bytes)};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  if (ready) ::execv(program.c_str(), argv.data());
+  ::_exit(126);
+}
+
+int wait_for(pid_t pid) {
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+Outcome run(const std::vector<std::string>& args, const RunOptions& options) {
+  const TempFolder own;
+  RunOptions used = options;
+  if (used.folder.empty()) used.folder = own.path;
+  Outcome outcome;
+  outcome.code = wait_for(start(args, used));
+  outcome.out = read_text(used.folder / "out");
+  outcome.err = read_text(used.folder / "err");
+  return outcome;
+}
+
+TempFolder::TempFolder() {
+  std::string name = (fs::temp_directory_path() / "fjord-test-XXXXXX").string();
+  path = ::mkdtemp(name.data());
+}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  fs::remove_all(path, ignored);
+}
+
+std::string read_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+fs::path tiny_data(const fs::path& folder, int classes, int bands) {
+  write_synth(folder / "data",
+              {.images = 10, .size = 64, .bands = bands, .classes = classes, .seed = 1});
+  return folder / "data";
+}
+
+std::vector<std::string> tiny_training(const fs::path& data, const fs::path& out) {
+  return {"fjord-train", data.string(), "--out", out.string(), "--encoder", "resnet18",  "--size",
+          "64",          "--batch",     "4",     "--epochs",   "2",         "--threads", "2"};
+}
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+const TrainedRun& trained_run() {
+  static const TrainedRun* only = [] {
+    static TrainedRun made;
+    made.data = tiny_data(made.folder.path);
+    made.run = made.folder / "run";
+    made.outcome =
+        run(tiny_training(made.data, made.run) + std::vector<std::string>{"--json", "-"});
+    return &made;
+  }();
+  return *only;
+}
+
+}  // namespace fjord::test
