@@ -9,13 +9,14 @@ struct Affine {
   Tensor gamma, beta, scale, shift;  // scale and shift are what the apply pass multiplies and adds
 };
 
-Tensor deferred_normalized(const Net& net, Tensor x, const Affine& affine,
+// `raw` holds x's values: x itself unless that is deferred.
+Tensor deferred_normalized(const Net& net, Tensor x, Tensor raw, const Affine& affine,
                            const BatchNormOptions& options) {
   Tensor y = net.tensor(x.shape(), "norm");
   y.slot->deferred = std::make_shared<Deferred>();
   Deferred& d = *y.slot->deferred;
   d.form = Deferred::Form::normalized;
-  d.raw = x;
+  d.raw = raw;
   d.scale = affine.scale;
   d.shift = affine.shift;
   d.residual = options.residual;
@@ -36,20 +37,21 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
   const Shape channels{1, 1, 1, x.c()};
   Tensor mean = net.tensor(channels, "mean"), variance = net.tensor(channels, "variance");
   Tensor inv_std = net.tensor(channels, "inv_std");
-  net.record(batch_norm_statistics, in(x), out(mean), out(variance));
+  Tensor raw = net.materialize(x);
+  net.record(batch_norm_statistics, in(raw), out(mean), out(variance));
   net.record(batch_norm_finalize, in(mean), in(variance), in(affine.gamma), in(affine.beta),
              inout(running_mean), inout(running_var), inout(batches), out(affine.scale),
              out(affine.shift), out(inv_std), x.shape().pixels(), options.norm);
-  Tensor y = deferred_normalized(net, x, affine, options);
+  Tensor y = deferred_normalized(net, x, raw, affine, options);
   const Act act = options.act;
   const Tensor residual = options.residual;
   net.on_backward(y, [=] {
     Tensor dy = net.grad(y), mask = mask_source(y);
     Tensor sums = net.tensor({1, 1, 2, x.c()}, "sums");
-    net.record(batch_norm_backward_reduce, in(x), in(mask), in(dy), in(affine.scale),
+    net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
                in(affine.shift), in(mean), in(inv_std), out(sums), net.grad_sink(affine.gamma),
                net.grad_sink(affine.beta), act);
-    net.record(batch_norm_backward_apply, in(x), in(mask), in(dy), in(affine.scale),
+    net.record(batch_norm_backward_apply, in(raw), in(mask), in(dy), in(affine.scale),
                in(affine.shift), in(mean), in(inv_std), in(sums), net.grad_sink(x),
                net.grad_sink(residual), act);
   });
@@ -61,11 +63,12 @@ Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor r
                                Tensor running_var, const BatchNormOptions& options) {
   net.record(batch_norm_fold, in(affine.gamma), in(affine.beta), in(running_mean), in(running_var),
              out(affine.scale), out(affine.shift), options.norm);
-  Tensor y = deferred_normalized(net, x, affine, options);
+  Tensor raw = net.materialize(x);
+  Tensor y = deferred_normalized(net, x, raw, affine, options);
   const Act act = options.act;
   const Tensor residual = options.residual;
   net.on_backward(y, [=] {
-    net.record(scale_shift_backward, in(x), in(mask_source(y)), in(net.grad(y)), in(affine.scale),
+    net.record(scale_shift_backward, in(mask_source(y)), in(raw), in(net.grad(y)), in(affine.scale),
                in(affine.shift), net.grad_sink(x), net.grad_sink(residual), act);
   });
   return y;
@@ -86,7 +89,6 @@ Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
   Tensor running_mean = net.statistic("running_mean", x.c(), Init::zeros);
   Tensor running_var = net.statistic("running_var", x.c(), Init::ones);
   Tensor batches = net.counter("num_batches_tracked");
-  x = net.materialize(x);
   if (net.training())
     return batch_statistics_norm(net, x, affine, running_mean, running_var, batches, options);
   return running_statistics_norm(net, x, affine, running_mean, running_var, options);

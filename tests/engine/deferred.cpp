@@ -1,0 +1,193 @@
+// Every producer of a deferred tensor before every consumer, on every backend: the same values and
+// gradients as the plain composition, in which each word has memory of its own.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <optional>
+
+#include "kernels/cpu/backend.h"
+#include "tests/reference/reference.h"
+#include "toy.h"
+
+using namespace fjord;
+
+namespace {
+
+constexpr Shape kImage{2, 6, 5, 3};
+constexpr int kChannels = 4;
+
+/// x without anything deferred: a pool of one pixel copies.
+Tensor copied(Net net, Tensor x) {
+  return max_pool(net, x, {.kernel = 1, .stride = 1, .padding = 0});
+}
+
+using Word = std::function<Tensor(Net, Tensor x)>;
+
+struct Producer {
+  const char* name;
+  Word fused, plain;
+};
+
+Tensor conv(Net net, Tensor x) { return conv2d(net, x, {.channels = kChannels}); }
+
+Tensor fused_block(Net net, Tensor x, Act act, Tensor residual = {}) {
+  ConvBnAct block{.conv = {.channels = kChannels}, .act = act};
+  block.residual = residual;
+  return conv_bn_act(net, x, block);
+}
+
+Tensor plain_block(Net net, Tensor x, Act act, Tensor residual = {}) {
+  Tensor y = copied(net, batch_norm(net / "1", copied(net, conv(net / "0", x))));
+  if (residual) y = copied(net, add(net, y, residual));
+  return act == Act::relu ? relu(net, y) : y;
+}
+
+const std::vector<Producer>& producers() {
+  static const std::vector<Producer> list = {
+      {"conv_bn_act", [](Net net, Tensor x) { return fused_block(net, x, Act::relu); },
+       [](Net net, Tensor x) { return plain_block(net, x, Act::relu); }},
+      {"conv_bn", [](Net net, Tensor x) { return fused_block(net, x, Act::none); },
+       [](Net net, Tensor x) { return plain_block(net, x, Act::none); }},
+      {"conv_bn_act with residual",
+       [](Net net, Tensor x) { return fused_block(net, x, Act::relu, conv(net / "r", x)); },
+       [](Net net, Tensor x) { return plain_block(net, x, Act::relu, conv(net / "r", x)); }},
+      {"conv_bn_act with deferred residual",
+       [](Net net, Tensor x) {
+         return fused_block(net, x, Act::relu, fused_block(net / "r", x, Act::none));
+       },
+       [](Net net, Tensor x) {
+         return plain_block(net, x, Act::relu, plain_block(net / "r", x, Act::none));
+       }},
+      {"frozen conv_bn_act",
+       [](Net net, Tensor x) { return fused_block(net.freeze(), x, Act::relu); },
+       [](Net net, Tensor x) { return plain_block(net.freeze(), x, Act::relu); }},
+      {"frozen conv_bn_act with residual",
+       [](Net net, Tensor x) {
+         return fused_block(net.freeze(), x, Act::relu, conv(net / "r", x));
+       },
+       [](Net net, Tensor x) {
+         return plain_block(net.freeze(), x, Act::relu, conv(net / "r", x));
+       }},
+      {"upsample_concat",
+       [](Net net, Tensor x) {
+         Tensor low = max_pool(net, conv(net / "a", x), {});
+         low = fused_block(net / "b", low, Act::relu);
+         return upsample_concat(net, low, conv(net / "c", x));
+       },
+       [](Net net, Tensor x) {
+         Tensor low = max_pool(net, conv(net / "a", x), {});
+         low = plain_block(net / "b", low, Act::relu);
+         return copied(net, upsample_concat(net, low, conv(net / "c", x)));
+       }},
+      {"upsample",
+       [](Net net, Tensor x) {
+         Tensor low = max_pool(net, conv(net / "a", x), {});
+         return upsample(net, fused_block(net / "b", low, Act::relu), x.h(), x.w());
+       },
+       [](Net net, Tensor x) {
+         Tensor low = max_pool(net, conv(net / "a", x), {});
+         return copied(net, upsample(net, plain_block(net / "b", low, Act::relu), x.h(), x.w()));
+       }},
+  };
+  return list;
+}
+
+struct Consumer {
+  const char* name;
+  Word word;
+};
+
+const std::vector<Consumer>& consumers() {
+  static const std::vector<Consumer> list = {
+      {"conv2d", [](Net net, Tensor x) { return conv(net, x); }},
+      {"conv_bn_act", [](Net net, Tensor x) { return fused_block(net, x, Act::relu); }},
+      {"batch_norm", [](Net net, Tensor x) { return batch_norm(net, x); }},
+      {"relu", [](Net net, Tensor x) { return relu(net, x); }},
+      {"add to itself", [](Net net, Tensor x) { return add(net, x, x); }},
+      {"max_pool", [](Net net, Tensor x) { return max_pool(net, x, {}); }},
+      {"upsample", [](Net net, Tensor x) { return upsample(net, x, 9, 11); }},
+      {"upsample_concat as low",
+       [](Net net, Tensor x) {
+         return upsample_concat(net, x, conv(net / "s", upsample(net, x, 8, 7)));
+       }},
+      {"upsample_concat as skip",
+       [](Net net, Tensor x) { return upsample_concat(net, max_pool(net, x, {}), x); }},
+      {"residual",
+       [](Net net, Tensor x) {
+         ConvBnAct block{.conv = {.channels = static_cast<int>(x.c())}};
+         block.residual = x;
+         return conv_bn_act(net, x, block);
+       }},
+      {"two convolutions",
+       [](Net net, Tensor x) {
+         Tensor a = conv(net / "a", x);
+         return add(net, a, conv(net / "b", x));
+       }},
+  };
+  return list;
+}
+
+/// loss and all gradients of image -> producer -> consumer -> head -> loss.
+template <class T>
+std::vector<double> outcome(const Word& producer, const Word& consumer, TapeOptions options) {
+  Parameters parameters(options.dtype);
+  Tape tape(parameters, options);
+  const Net net{&tape, ""};
+  Tensor image = net.resident(kImage, options.dtype, "image");
+  Tensor x = conv2d(net / "before", image, {.channels = kChannels});
+  Tensor y = consumer(net / "consumer", producer(net / "producer", x));
+  Tensor logits = conv2d(net / "head", y, {.channels = 1, .kernel = 1, .bias = true});
+  Tensor label = net.resident({y.n(), y.h(), y.w(), 1}, DType::u8, "label");
+  Tensor loss = fjord::loss(net, logits, label, parse_loss("bce+dice"));
+  net.backward();
+  parameters.allocate();
+  parameters.initialize(11);
+  Arena arena;
+  Plan plan(tape, arena, {.poison = true});
+  plan.bind();
+  for (std::int64_t i = 0; i < image.shape().count(); ++i)
+    static_cast<T*>(image.slot->data)[i] = static_cast<T>(std::sin(0.7 * static_cast<double>(i)));
+  for (std::int64_t i = 0; i < label.shape().count(); ++i)
+    static_cast<std::uint8_t*>(label.slot->data)[i] = i % 3 == 0;
+  plan.run();
+  std::vector<double> all = {static_cast<double>(*static_cast<const T*>(loss.slot->data))};
+  for (const Parameter& p : parameters.all())
+    if (p.trained)
+      all.insert(all.end(), static_cast<const T*>(p.gradient.data),
+                 static_cast<const T*>(p.gradient.data) + p.count());
+  return all;
+}
+
+double relative_distance(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+template <class T>
+void compare_all(TapeOptions options, double bound) {
+  for (const Producer& producer : producers())
+    for (const Consumer& consumer : consumers()) {
+      INFO(std::string(producer.name), " before ", std::string(consumer.name));
+      const auto fused = outcome<T>(producer.fused, consumer.word, options);
+      const auto plain = outcome<T>(producer.plain, consumer.word, options);
+      CHECK(relative_distance(fused, plain) <= bound);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("deferred tensors equal the plain composition: reference backend, double") {
+  enable_reference_kernels();
+  compare_all<double>({.backend = Backend::reference, .dtype = DType::f64}, 1e-12);
+}
+
+TEST_CASE("deferred tensors equal the plain composition: cpu backend, float") {
+  enable_cpu_kernels();
+  compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5);
+}
