@@ -7,18 +7,18 @@
 
 namespace fjord::synth {
 
-// Roofs, soils and roads share their colours: no pixel tells which of them it is.
-inline constexpr std::array<Color, 7> kRoofs = {{{0.55f, 0.35f, 0.27f, 0.45f},
-                                                 {0.43f, 0.33f, 0.27f, 0.40f},
-                                                 {0.48f, 0.48f, 0.47f, 0.44f},
-                                                 {0.30f, 0.30f, 0.31f, 0.30f},
-                                                 {0.68f, 0.66f, 0.62f, 0.58f},
+// Roofs, soils and roads nearly share their colours: one pixel seldom tells which of them it is.
+inline constexpr std::array<Color, 7> kRoofs = {{{0.60f, 0.33f, 0.24f, 0.45f},
+                                                 {0.44f, 0.31f, 0.26f, 0.40f},
+                                                 {0.49f, 0.49f, 0.50f, 0.44f},
+                                                 {0.27f, 0.29f, 0.33f, 0.30f},
+                                                 {0.71f, 0.70f, 0.68f, 0.60f},
                                                  {0.60f, 0.53f, 0.43f, 0.55f},
-                                                 {0.38f, 0.37f, 0.36f, 0.36f}}};
-inline constexpr std::array<Color, 4> kSoils = {{{0.56f, 0.38f, 0.29f, 0.47f},
-                                                 {0.44f, 0.34f, 0.27f, 0.41f},
-                                                 {0.61f, 0.53f, 0.43f, 0.55f},
-                                                 {0.67f, 0.61f, 0.53f, 0.58f}}};
+                                                 {0.37f, 0.37f, 0.38f, 0.36f}}};
+inline constexpr std::array<Color, 4> kSoils = {{{0.53f, 0.40f, 0.30f, 0.47f},
+                                                 {0.44f, 0.35f, 0.28f, 0.41f},
+                                                 {0.59f, 0.52f, 0.42f, 0.55f},
+                                                 {0.64f, 0.59f, 0.50f, 0.58f}}};
 inline constexpr std::array<Color, 4> kRoads = {{{0.46f, 0.46f, 0.46f, 0.43f},
                                                  {0.32f, 0.32f, 0.33f, 0.31f},
                                                  {0.66f, 0.64f, 0.61f, 0.56f},

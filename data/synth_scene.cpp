@@ -65,7 +65,7 @@ void Town::woods(const Box& block) {
 
 // Two rows of lots with a house, a drive and trees on each.
 void Town::houses(const Box& block) {
-  const bool dusty = dice.chance(0.2);  // yards of bare earth
+  const bool dusty = dice.chance(0.12);  // yards of bare earth
   if (dusty)
     ground(block, varied(dice.pick(kSoils), 0.1), bare_land, 0.12f);
   else
