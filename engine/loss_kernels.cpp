@@ -11,7 +11,8 @@ using Kind = LossTerm::Kind;
 
 [[noreturn]] void refuse(const LossExpression& expression, std::string_view why,
                          std::string_view remedy) {
-  throw Error(ExitCode::usage, "loss", fmt::format("--loss \"{}\"", to_string(expression)), why,
+  const LossExpression written{expression.terms, {}, {}};
+  throw Error(ExitCode::usage, "loss", fmt::format("--loss \"{}\"", to_string(written)), why,
               remedy);
 }
 
