@@ -34,7 +34,7 @@ Tensor parameter_tensor(const Net& net, std::string_view name, Shape shape, bool
 // One pass that gives a deferred tensor its values.
 Tensor record_pass(const Net& net, Tensor x) {
   const Deferred& d = *x.slot->deferred;
-  Tensor y = net.tensor(x.shape(), x.slot->name);
+  Tensor y = new_slot(*net.tape, x.shape(), x.dtype(), x.slot->name, Kind::activation);
   if (d.form == Deferred::Form::normalized) {
     Tensor residual = d.residual ? net.materialize(d.residual) : Tensor{};
     net.record(batch_norm_apply, in(d.raw), in(d.scale), in(d.shift), in(residual), out(y), d.act);
