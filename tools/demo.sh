@@ -10,7 +10,7 @@ third_party/install.sh
 
 say "build"
 cmake --preset release >/dev/null
-cmake --build --preset release --target fjord-data fjord-train fjord-evaluate fjord-predict
+cmake --build --preset release -j "$(nproc)" --target fjord-data fjord-train fjord-evaluate fjord-predict
 programs=build/release/tools
 
 say "a data set of drawn aerial scenes: demo/data"
@@ -27,8 +27,12 @@ say "prediction"
 "$programs/fjord-predict" demo/run demo/data/val/images --output demo/predictions --overlay
 
 iou=$(sed -E 's/.*"name":"foreground","iou":([0-9.]+).*/\1/' demo/evaluation.json)
+first() { ls "$PWD/$1"/*"$2" | head -n 1; }
 say "done"
-echo "validation IoU of the foreground: $iou"
-echo "curves:      $PWD/demo/run/plots"
-echo "samples:     $PWD/demo/run/samples"
-echo "predictions: $PWD/demo/predictions"
+LC_ALL=C printf 'IoU of the buildings in scenes that training has not seen: %.3f\n' "$iou"
+echo "loss curves:         $PWD/demo/run/plots/loss.png"
+echo "scores by epoch:     $PWD/demo/run/plots/miou.png"
+echo "confusion matrix:    $PWD/demo/run/plots/confusion.png"
+echo "a sample's errors:   $(first demo/run/samples .png)"
+echo "a predicted overlay: $(first demo/predictions _overlay.png)"
+echo "the model:           $PWD/demo/run/checkpoints/best/model.safetensors"
