@@ -211,6 +211,7 @@ int benchmark(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   check_settings(s);
   apply_common_flags(s.common);
+  announce_device(s.common);
   const nlohmann::ordered_json json =
       s.what == "load" ? bench_load(s, start) : bench_network(s, start);
   // JSON is what this program prints: on stdout unless --json names a file.

@@ -203,6 +203,7 @@ int evaluate(int argc, char** argv) {
   options.check_conflicts();
   check_compute_flags(s.compute);
   apply_common_flags(s.common);
+  if (!s.predictions) announce_device(s.common);
   const auto start = std::chrono::steady_clock::now();
   const Scored scored = s.predictions ? score_predictions(s) : score_model(s);
   const Metrics metrics = scored.confusion.metrics();

@@ -215,7 +215,6 @@ int inspect(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   options.check_conflicts();
   check_compute_flags(s.compute);
-  s.common.quiet = s.common.quiet || s.common.device == "auto";  // nothing is computed here
   apply_common_flags(s.common);
   if (s.thing.empty()) {
     if (s.train || s.infer || options.given("encoder") || options.given("arch"))

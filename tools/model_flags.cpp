@@ -65,7 +65,7 @@ void add_compute_flags(Options& options, ComputeFlags& flags) {
                {.value = "TYPE", .help = "fp32", .choices = {"fp32", "tf32", "bf16", "fp16"}});
   options.flag("memory", &flags.memory,
                {.value = "MODE", .help = "normal", .choices = {"normal", "low"}});
-  options.flag("exact", &flags.exact, {.help = "no shortcuts (always so)"});
+  options.flag("exact", &flags.exact, {.help = "no shortcuts"});
 }
 
 void check_compute_flags(const ComputeFlags& flags) {

@@ -133,6 +133,48 @@ void draw_bars(const std::filesystem::path& path, const BarPlot& plot) {
   write_png(path, canvas.image());
 }
 
+namespace {
+
+LinePlot loss_plot(const std::vector<EpochRow>& epochs, const std::vector<StepRow>& steps) {
+  const auto step_x = column(steps, [](const StepRow& row) { return row.step; });
+  const auto losses = column(steps, [](const StepRow& row) { return row.loss; });
+  LinePlot plot{.title = "Loss", .x_label = "step", .y_label = "loss", .curves = {}, .y_min = 0};
+  plot.curves = {{"training", step_x, smoothed(losses)},
+                 {"validation", column(epochs, [](const EpochRow& row) { return row.step; }),
+                  column(epochs, [](const EpochRow& row) { return row.val_loss; }), true},
+                 {"every step", step_x, losses, false, true}};
+  return plot;
+}
+
+LinePlot iou_plot(const std::vector<EpochRow>& epochs, const std::vector<std::string>& classes) {
+  const auto number = column(epochs, [](const EpochRow& row) { return row.epoch; });
+  LinePlot plot{.title = "Validation IoU",
+                .x_label = "epoch",
+                .y_label = "IoU",
+                .curves = {},
+                .y_min = 0,
+                .y_max = 1};
+  plot.curves = {{"mean", number,
+                  column(epochs, [](const EpochRow& row) { return row.val_miou.value_or(NAN); }),
+                  true}};
+  if (classes.size() <= 2)
+    plot.curves.push_back(
+        {classes.back(), number,
+         column(epochs, [](const EpochRow& row) { return row.val_iou.back().value_or(NAN); }),
+         true});
+  return plot;
+}
+
+LinePlot rate_plot(const std::vector<StepRow>& steps) {
+  LinePlot plot{
+      .title = "Learning rate", .x_label = "step", .y_label = "rate", .curves = {}, .y_min = 0};
+  plot.curves = {{"lr", column(steps, [](const StepRow& row) { return row.step; }),
+                  column(steps, [](const StepRow& row) { return row.lr; })}};
+  return plot;
+}
+
+}  // namespace
+
 void draw_run(const std::filesystem::path& run, const std::vector<std::string>& classes,
               const std::vector<std::vector<std::int64_t>>& confusion) {
   const std::filesystem::path folder = run / "plots";
@@ -140,42 +182,9 @@ void draw_run(const std::filesystem::path& run, const std::vector<std::string>& 
   const std::vector<EpochRow> epochs = read_metrics(run / "metrics.csv");
   const std::vector<StepRow> steps = read_steps(run / "steps.csv");
   if (epochs.empty()) return;
-  const auto step_x = column(steps, [](const StepRow& row) { return row.step; });
-  const auto epoch_x = column(epochs, [](const EpochRow& row) { return row.step; });
-  const auto losses = column(steps, [](const StepRow& row) { return row.loss; });
-  draw_lines(folder / "loss.png",
-             {.title = "Loss",
-              .x_label = "step",
-              .y_label = "loss",
-              .curves = {{"training", step_x, smoothed(losses)},
-                         {"validation", epoch_x,
-                          column(epochs, [](const EpochRow& row) { return row.val_loss; }), true},
-                         {"every step", step_x, losses, false, true}},
-              .y_min = 0,
-              .y_max = {}});
-  const auto number = column(epochs, [](const EpochRow& row) { return row.epoch; });
-  LinePlot iou{.title = "Validation IoU",
-               .x_label = "epoch",
-               .y_label = "IoU",
-               .curves = {},
-               .y_min = 0,
-               .y_max = 1};
-  iou.curves.push_back(
-      {"mean", number,
-       column(epochs, [](const EpochRow& row) { return row.val_miou.value_or(NAN); }), true});
-  if (classes.size() <= 2)
-    iou.curves.push_back(
-        {classes.back(), number,
-         column(epochs, [](const EpochRow& row) { return row.val_iou.back().value_or(NAN); }),
-         true});
-  draw_lines(folder / "miou.png", iou);
-  draw_lines(folder / "learning_rate.png",
-             {.title = "Learning rate",
-              .x_label = "step",
-              .y_label = "rate",
-              .curves = {{"lr", step_x, column(steps, [](const StepRow& row) { return row.lr; })}},
-              .y_min = 0,
-              .y_max = {}});
+  draw_lines(folder / "loss.png", loss_plot(epochs, steps));
+  draw_lines(folder / "miou.png", iou_plot(epochs, classes));
+  draw_lines(folder / "learning_rate.png", rate_plot(steps));
   draw_bars(folder / "class_iou.png",
             {.title = fmt::format("Validation IoU by class, epoch {}", epochs.back().epoch),
              .y_label = "IoU",

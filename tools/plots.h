@@ -19,8 +19,8 @@ struct Curve {
 struct LinePlot {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;
-  std::optional<double> y_min, y_max;  // default: what the values need
-  bool logarithmic = false;            // y
+  std::optional<double> y_min = {}, y_max = {};  // default: what the values need
+  bool logarithmic = false;                      // y
 };
 void draw_lines(const std::filesystem::path& path, const LinePlot& plot);
 
@@ -28,7 +28,7 @@ struct BarPlot {
   std::string title, y_label;
   std::vector<std::string> labels;
   std::vector<std::optional<double>> values;  // absent: "n/a"
-  std::optional<double> y_max;
+  std::optional<double> y_max = {};
   bool percent = false;  // values are shares, written as per cent
 };
 void draw_bars(const std::filesystem::path& path, const BarPlot& plot);

@@ -91,7 +91,7 @@ std::vector<std::unique_ptr<Network>> open_networks(const PredictSettings& s) {
     request.path = path;
     networks.push_back(std::make_unique<Network>(request));
     const ModelOptions& options = networks.back()->record().model;
-    say("model: {} ({} with {}, {} classes), images {}", printable(path), options.arch,
+    say("model: {} ({} with {}, classes: {}), images {}", printable(path), options.arch,
         options.encoder, options.classes, to_string(networks.back()->framing()));
     const ModelOptions& first = networks.front()->record().model;
     if (options.classes != first.classes || options.in_channels != first.in_channels)
@@ -219,6 +219,7 @@ int predict(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   check_settings(s);
   apply_common_flags(s.common);
+  announce_device(s.common);
   require_writable(s.output);
   const std::vector<std::string> names(s.inputs.begin() + (s.models.empty() ? 1 : 0),
                                        s.inputs.end());

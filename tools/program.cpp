@@ -16,18 +16,18 @@ namespace fjord {
 
 void add_common_flags(Options& options, CommonFlags& flags) {
   options.group("every program");
-  options.flag("quiet", &flags.quiet, {.help = "warnings and errors only", .saved = false});
+  options.flag("quiet", &flags.quiet, {.help = "warnings only", .saved = false});
   options.flag("json", &flags.json,
                {.value = "FILE|-", .help = "result as one JSON", .saved = false});
   options.flag("device", &flags.device,
                {.value = "NAME", .help = "auto, cpu, cuda", .choices = {"auto", "cpu", "cuda"}});
   options.flag("isa", &flags.isa,
                {.value = "NAME",
-                .help = "auto avx512 avx2 plain",
+                .help = "avx512, avx2, plain",
                 .choices = {"auto", "avx512", "avx2", "plain"}});
   options.flag("threads", &flags.threads,
                {.value = "N", .help = "0: every core", .range = {0, 1024}, .saved = false});
-  options.flag("seed", &flags.seed, {.value = "N", .help = "of everything random (0)"});
+  options.flag("seed", &flags.seed, {.value = "N", .help = "of all chance (0)"});
 }
 
 namespace {
@@ -48,6 +48,9 @@ void apply_common_flags(const CommonFlags& flags) {
                 "use --device cpu");
   enable_cpu_kernels(isa_of(flags.isa));
   set_threads(flags.threads);
+}
+
+void announce_device(const CommonFlags& flags) {
   if (flags.device == "auto")
     say("device: cpu ({}, {} threads; this build has no CUDA backend)", to_string(cpu_isa()),
         threads());

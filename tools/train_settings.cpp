@@ -69,7 +69,7 @@ void add_optimizer_flags(Options& options, TrainSettings& s) {
                {.value = "NAME",
                 .help = "cosine-restarts, cosine, poly, constant",
                 .choices = {"cosine-restarts", "cosine", "poly", "constant"}});
-  options.flag("t0", &s.t0, {.value = "N", .help = "first cycle, epochs (2)", .range = {1, 1e6}});
+  options.flag("t0", &s.t0, {.value = "N", .help = "first cycle (2)", .range = {1, 1e6}});
   options.flag("t-mult", &s.t_mult,
                {.value = "N", .help = "growth of cycles (2)", .range = {1, 1e6}});
   options.flag("eta-min", &s.eta_min,
@@ -91,13 +91,13 @@ void add_start_flags(Options& options, TrainSettings& s) {
   options.flag("encoder-weights", &s.encoder_weights,
                {.value = "FILE", .help = "start of the encoder"});
   options.flag("init", &s.init, {.value = "FILE", .help = "start of the whole net"});
-  options.flag("freeze-encoder", &s.freeze_encoder, {.help = "train the decoder only"});
+  options.flag("freeze-encoder", &s.freeze_encoder, {.help = "decoder only"});
   options.flag("out", &s.out,
                {.value = "DIR", .help = "(runs/DATA-ARCH-ENCODER-NNN)", .saved = false});
   options.flag("resume", &s.resume, {.help = "go on with --out", .saved = false});
   options.flag("config", &s.config,
                {.value = "FILE.toml", .help = "flags from a file", .saved = false});
-  options.flag("dry-run", &s.dry_run, {.help = "plan, two steps, no files", .saved = false});
+  options.flag("dry-run", &s.dry_run, {.help = "two steps, no files", .saved = false});
   options.flag("check", &s.check, {.help = "find NaN, slowly", .saved = false});
 }
 
@@ -158,7 +158,9 @@ void settle(TrainSettings& s) {
                 fmt::format("--class-weights has {} numbers", s.class_weights.size()),
                 fmt::format("--classes {} needs one for each class", classes),
                 "give as many as there are classes");
-  loss_of(s);  // a mistake in the expression is found before any file is read
+  // Mistakes in these are found before any file is read.
+  loss_of(s);
+  model_options_of(s.model, 3);
 }
 
 LabelOptions label_options(const TrainSettings& s) {

@@ -83,23 +83,27 @@ bool read_settings(int argc, char** argv, TrainSettings& settings, Options& opti
   return true;
 }
 
-RunFolder open_folder(TrainSettings& settings, Options& options, int argc, char** argv) {
-  RunFolder folder = RunFolder::open({.out = settings.out,
-                                      .resume = settings.resume,
-                                      .data = settings.data,
-                                      .arch = settings.model.arch,
-                                      .encoder = settings.model.encoder});
-  if (settings.resume) {
-    options.resume_from((folder / "config.toml").string());
-    settle(settings);
-  } else {
-    folder.start_afresh();
-  }
+RunFolder open_folder(const TrainSettings& settings) {
+  return RunFolder::open({.out = settings.out,
+                          .resume = settings.resume,
+                          .data = settings.data,
+                          .arch = settings.model.arch,
+                          .encoder = settings.model.encoder});
+}
+
+// The device and instruction set that `auto` stands for are part of what gives equal bits.
+void start_computing(TrainSettings& settings) {
+  apply_common_flags(settings.common);
+  announce_device(settings.common);
+  settings.common.device = "cpu";
+  settings.common.isa = to_string(cpu_isa());
+}
+
+void describe(const RunFolder& folder, const TrainSettings& settings, int argc, char** argv) {
   open_log(folder / "log.txt");
   folder.write_command(argc, argv);
-  folder.write_environment(std::string(to_string(cpu_isa())));
+  folder.write_environment(settings.common.isa);
   say("run: {}", printable(folder.path().string()));
-  return folder;
 }
 
 int dry_run(TrainSettings& settings) {
@@ -179,27 +183,36 @@ int run(TrainSettings& settings, const RunFolder& folder, const Options& options
   return 0;
 }
 
+int resume(TrainSettings& settings, const RunFolder& folder, const Options& options) {
+  const Progress progress = peek_run(folder);
+  if (!progress.finished) return run(settings, folder, options);
+  say("{} is finished: {} epochs, {} steps; start another with --out",
+      printable(folder.path().string()), progress.epoch, progress.step);
+  write_json(settings.common, summary(folder, progress, 0, 0));
+  return 0;
+}
+
 }  // namespace
 
 int train(int argc, char** argv) {
   TrainSettings settings;
   Options options(kText);
   if (!read_settings(argc, argv, settings, options)) return 0;
-  if (!settings.resume) settle(settings);
-  apply_common_flags(settings.common);
-  if (settings.dry_run) return dry_run(settings);
-  // A wrong path must not leave a numbered folder behind.
-  if (!settings.resume) find_dataset(settings);
-  const RunFolder folder = open_folder(settings, options, argc, argv);
   if (settings.resume) {
-    const Progress progress = peek_run(folder);
-    if (progress.finished) {
-      say("{} is finished: {} epochs, {} steps; start another with --out",
-          printable(folder.path().string()), progress.epoch, progress.step);
-      write_json(settings.common, summary(folder, progress, 0, 0));
-      return 0;
-    }
+    const RunFolder folder = open_folder(settings);
+    options.resume_from((folder / "config.toml").string());
+    settle(settings);
+    start_computing(settings);
+    describe(folder, settings, argc, argv);
+    return resume(settings, folder, options);
   }
+  settle(settings);
+  start_computing(settings);
+  if (settings.dry_run) return dry_run(settings);
+  find_dataset(settings);  // a wrong path must not leave a numbered folder behind
+  const RunFolder folder = open_folder(settings);
+  folder.start_afresh();
+  describe(folder, settings, argc, argv);
   return run(settings, folder, options);
 }
 

@@ -22,8 +22,8 @@ int channels_of(const TrainSettings& settings, const TrainingFacts& facts) {
               fmt::format("use --in-channels {}", facts.bands));
 }
 
-void say_split(const Split& split, const TrainingData& data) {
-  const auto names = class_names(data.labels.classes == 2 ? 1 : data.labels.classes);
+void say_split(const Split& split, const TrainingData& data,
+               const std::vector<std::string>& names) {
   const auto pixels = count_class_pixels(split.samples, data.labels, threads());
   say("{}: {} pairs; {}", split.name, split.samples.size(), shares_text(pixels, names));
   for (std::size_t k = 0; k < names.size(); ++k)
@@ -68,7 +68,8 @@ TrainingData open_training_data(TrainSettings& settings) {
       data.facts.turned ? fmt::format(", {} turned by EXIF", data.facts.turned) : "");
   data.channels = channels_of(settings, data.facts);
   data.labels = label_map_of(label_options(settings), data.dataset.splits);
-  for (const char* name : {"train", "val"}) say_split(data.dataset.at(name), data);
+  for (const char* name : {"train", "val"})
+    say_split(data.dataset.at(name), data, class_names(settings.model.classes.value_or(1)));
   data.normalization =
       make_normalization({settings.normalize.value_or(""), settings.range}, data.channels,
                          data.facts.dtype, data.training(), threads());

@@ -43,9 +43,8 @@ TEST_CASE("data: a drawn set is sound and the same for the same seed") {
 TEST_CASE("data: the doctor finds what is planted, and inspect is the doctor too") {
   const TempFolder folder;
   const fs::path data = tiny_data(folder.path);
-  const fs::path image = fs::directory_iterator(data / "train/images")->path();
-  fs::remove(image);
-  write_text(data / "train/labels/zzz.png", "no png");
+  fs::remove(fs::directory_iterator(data / "train/images")->path());
+  write_text(fs::directory_iterator(data / "val/labels")->path(), "no png");
   for (const Strings& args : {Strings{"fjord-data", "check", data.string(), "--json", "-"},
                               Strings{"fjord-inspect", data.string(), "--json", "-"}}) {
     const Outcome outcome = run(args);

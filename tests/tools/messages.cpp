@@ -21,6 +21,7 @@ std::set<std::string> flags_in(const fs::path& file) {
       flag("(^|[^a-z-])(--[a-z][a-z0-9-]*)");
   for (std::sregex_iterator at(text.begin(), text.end(), literal), end; at != end; ++at) {
     const std::string quoted = at->str();
+    if (quoted.find("gdal_") != std::string::npos) continue;  // another program's command
     for (std::sregex_iterator f(quoted.begin(), quoted.end(), flag), none; f != none; ++f)
       flags.insert((*f)[2].str());
   }

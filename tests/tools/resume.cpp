@@ -27,8 +27,7 @@ TEST_CASE("SIGKILL at random moments, then --resume: the same model, every time"
   const int wanted = kills_wanted();
   const TempFolder folder;
   const fs::path data = tiny_data(folder.path);
-  std::vector<std::string> args = tiny_training(data, folder / "whole");
-  args[10] = "4";  // epochs
+  const auto args = with(tiny_training(data, folder / "whole"), "--epochs", "4");
   const auto begin = std::chrono::steady_clock::now();
   const Outcome whole = run(args);
   REQUIRE_MESSAGE(whole.code == 0, whole.err);
@@ -40,12 +39,11 @@ TEST_CASE("SIGKILL at random moments, then --resume: the same model, every time"
   int cycles = 0, runs = 0;
   while (cycles < wanted) {
     const fs::path out = folder / ("run" + std::to_string(runs++));
-    args[3] = out.string();
     for (int code = -1; code != 0;) {
       const bool resuming = fs::exists(out / "checkpoints/last");
       const pid_t pid = start(
           resuming ? std::vector<std::string>{"fjord-train", "--out", out.string(), "--resume"}
-                   : args,
+                   : with(args, "--out", out.string()),
           {.folder = folder.path});
       if (cycles < wanted) {
         std::this_thread::sleep_for(std::chrono::milliseconds(random() % (length.count() + 1)));

@@ -117,11 +117,9 @@ TEST_CASE("--device cuda in this build") {
 TEST_CASE("two programs in one run") {
   const TrainedRun& trained = trained_run();
   const TempFolder folder;
-  const Strings args = tiny_training(trained.data, folder / "run") + Strings{"--epochs", "2"};
-  Strings slow = tiny_training(trained.data, folder / "run");
-  slow[6] = "256";
+  const Strings slow = with(tiny_training(trained.data, folder / "run"), "--size", "256");
   const pid_t first = start(slow, {.folder = folder.path});
-  while (!fs::exists(folder / "run/steps.csv")) ::usleep(2000);
+  REQUIRE(wait_for_file(folder / "run/steps.csv"));
   const Outcome second = run(tiny_training(trained.data, folder / "run"));
   CHECK(second.code == 5);
   CHECK(second.error().starts_with("error[E-run-locked] " + (folder / "run").string() +

@@ -84,9 +84,7 @@ TEST_CASE("stopped by a signal and gone on with, a run gives the same bytes") {
     const TempFolder folder;
     const fs::path out = folder / "run";
     const pid_t pid = start(tiny_training(trained.data, out), {.folder = folder.path});
-    while (!fs::exists(out / "steps.csv") ||
-           read_text(out / "steps.csv").find("\n1,") == std::string::npos)
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    REQUIRE(wait_for_file(out / "steps.csv", "\n1,"));
     ::kill(pid, signal);
     CHECK(wait_for(pid) == 75);
     const std::string err = read_text(folder / "err");
@@ -112,10 +110,10 @@ TEST_CASE("a second interrupt ends the program at once") {
   const TrainedRun& trained = trained_run();
   const TempFolder folder;
   const fs::path out = folder / "run";
-  std::vector<std::string> args = tiny_training(trained.data, out);
-  args[6] = "256";  // a step long enough to be interrupted twice
+  // A step long enough to be interrupted twice.
+  const auto args = with(tiny_training(trained.data, out), "--size", "256");
   const pid_t pid = start(args, {.folder = folder.path});
-  while (!fs::exists(out / "steps.csv")) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  REQUIRE(wait_for_file(out / "steps.csv"));
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   ::kill(pid, SIGINT);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -94,6 +95,20 @@ fs::path tiny_data(const fs::path& folder, int classes, int bands) {
 std::vector<std::string> tiny_training(const fs::path& data, const fs::path& out) {
   return {"fjord-train", data.string(), "--out", out.string(), "--encoder", "resnet18",  "--size",
           "64",          "--batch",     "4",     "--epochs",   "2",         "--threads", "2"};
+}
+
+std::vector<std::string> with(std::vector<std::string> args, const std::string& flag,
+                              const std::string& value) {
+  *(std::find(args.begin(), args.end(), flag) + 1) = value;
+  return args;
+}
+
+bool wait_for_file(const fs::path& path, const std::string& text) {
+  for (int i = 0; i < 30000; ++i) {
+    if (fs::exists(path) && read_text(path).find(text) != std::string::npos) return true;
+    ::usleep(2000);
+  }
+  return false;
 }
 
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {

@@ -50,6 +50,11 @@ std::filesystem::path tiny_data(const std::filesystem::path& folder, int classes
 /// Flags of the smallest useful training on it.
 std::vector<std::string> tiny_training(const std::filesystem::path& data,
                                        const std::filesystem::path& out);
+/// The same command with another value of a flag that it has.
+std::vector<std::string> with(std::vector<std::string> args, const std::string& flag,
+                              const std::string& value);
+/// Waits until a file of the run is there (and holds the text); false after a minute.
+bool wait_for_file(const std::filesystem::path& path, const std::string& text = "");
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);
 
 /// One trained run that several cases look at; made on first use.
