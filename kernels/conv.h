@@ -13,9 +13,11 @@ struct Conv2d {
   int kernel = 3, stride = 1, padding = 1, dilation = 1, groups = 1;
 };
 
-/// ceil-free size rule of PyTorch: floor((in + 2p - d(k-1) - 1) / s) + 1.
+/// Pixels that a window larger than the padded image leaves: none. PyTorch's rule otherwise,
+/// floor((in + 2p - d(k-1) - 1) / s) + 1.
 constexpr std::int64_t conv_size(std::int64_t in, const Conv2d& conv) {
-  return (in + 2 * conv.padding - conv.dilation * (conv.kernel - 1) - 1) / conv.stride + 1;
+  const std::int64_t steps = in + 2 * conv.padding - conv.dilation * (conv.kernel - 1) - 1;
+  return steps < 0 ? 0 : steps / conv.stride + 1;
 }
 
 /// Everything the choice of an implementation may depend on. Never a timing, never a thread count:

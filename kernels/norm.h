@@ -16,16 +16,16 @@ struct BatchNorm {
 /// x -> mean, variance (biased) per channel.
 inline Kernel<In, Out, Out> batch_norm_statistics{"batch_norm_statistics"};
 
-/// mean, variance, gamma, beta -> scale = gamma * inv_std, shift = beta - mean * scale, inv_std,
-/// and updates running_mean, running_var (unbiased: count / (count - 1)) and the i64 count of
-/// batches. The last-but-one argument is the number of values per channel.
+/// mean, variance, gamma, beta; running_mean, running_var (unbiased: count / (count - 1)) and the
+/// i64 number of batches, all three updated -> scale = gamma * inv_std, shift = beta - mean *
+/// scale, inv_std. Then count, the values per channel (1 leaves the variance biased).
 inline Kernel<In, In, In, In, InOut, InOut, InOut, Out, Out, Out, std::int64_t, BatchNorm>
     batch_norm_finalize{"batch_norm_finalize"};
 
 /// gamma, beta, running_mean, running_var -> scale, shift: evaluation mode.
 inline Kernel<In, In, In, In, Out, Out, BatchNorm> batch_norm_fold{"batch_norm_fold"};
 
-/// y = act(x * scale + shift + residual); residual may be absent.
+/// x, scale, shift, residual (may be absent) -> y = act(x * scale + shift + residual).
 inline Kernel<In, In, In, In, Out, Act> batch_norm_apply{"batch_norm_apply"};
 
 /// x, y (absent: the mask is recomputed from x), dy, scale, shift, mean, inv_std -> sums (2 x C:
@@ -38,8 +38,8 @@ inline Kernel<In, In, In, In, In, In, In, Out, Out, Out, Act> batch_norm_backwar
 inline Kernel<In, In, In, In, In, In, In, In, Out, Out, Act> batch_norm_backward_apply{
     "batch_norm_backward_apply"};
 
-/// Evaluation-mode statistics are constants: y (as above), x, dy, scale, shift -> dx = scale * dz,
-/// dresidual = dz.
+/// Evaluation-mode statistics are constants: x, y (as above), dy, scale, shift -> dx = scale * dz,
+/// dresidual = dz; either may be absent.
 inline Kernel<In, In, In, In, In, Out, Out, Act> scale_shift_backward{"scale_shift_backward"};
 
 }  // namespace fjord

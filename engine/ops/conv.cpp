@@ -63,8 +63,12 @@ void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor wei
 Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
   const Conv2d conv{options.kernel, options.stride, options.padding.value_or(options.kernel / 2),
                     options.dilation, options.groups};
-  check(options.channels > 0 && conv.kernel > 0 && conv.stride > 0 && conv.groups > 0, net.path,
-        "conv2d needs positive channels, kernel, stride and groups");
+  check(options.channels > 0 && conv.kernel > 0 && conv.stride > 0 && conv.padding >= 0 &&
+            conv.dilation > 0 && conv.groups > 0,
+        net.path,
+        "conv2d needs positive channels, kernel, stride, dilation and groups, and no negative "
+        "padding, got {}, {}, {}, {}, {} and {}",
+        options.channels, conv.kernel, conv.stride, conv.dilation, conv.groups, conv.padding);
   check(x.c() % conv.groups == 0 && options.channels % conv.groups == 0, net.path,
         "conv2d with {} groups got {} -> {} channels", conv.groups, x.c(), options.channels);
   const std::int64_t h = conv_size(x.h(), conv), w = conv_size(x.w(), conv);

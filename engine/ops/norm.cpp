@@ -48,12 +48,14 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
   net.on_backward(y, [=] {
     Tensor dy = net.grad(y), mask = mask_source(y);
     Tensor sums = net.tensor({1, 1, 2, x.c()}, "sums");
+    const Out dgamma = net.grad_sink(affine.gamma), dbeta = net.grad_sink(affine.beta);
     net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
-               in(affine.shift), in(mean), in(inv_std), out(sums), net.grad_sink(affine.gamma),
-               net.grad_sink(affine.beta), act);
+               in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
+    // In the kernel's order of writing: x may be its own residual.
+    const Out dx = net.grad_sink(x);
+    const Out dresidual = net.grad_sink(residual);
     net.record(batch_norm_backward_apply, in(raw), in(mask), in(dy), in(affine.scale),
-               in(affine.shift), in(mean), in(inv_std), in(sums), net.grad_sink(x),
-               net.grad_sink(residual), act);
+               in(affine.shift), in(mean), in(inv_std), in(sums), dx, dresidual, act);
   });
   return y;
 }
@@ -68,8 +70,10 @@ Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor r
   const Act act = options.act;
   const Tensor residual = options.residual;
   net.on_backward(y, [=] {
-    net.record(scale_shift_backward, in(mask_source(y)), in(raw), in(net.grad(y)), in(affine.scale),
-               in(affine.shift), net.grad_sink(x), net.grad_sink(residual), act);
+    const Out dx = net.grad_sink(x);
+    const Out dresidual = net.grad_sink(residual);
+    net.record(scale_shift_backward, in(raw), in(mask_source(y)), in(net.grad(y)), in(affine.scale),
+               in(affine.shift), dx, dresidual, act);
   });
   return y;
 }

@@ -18,7 +18,8 @@ Tensor add(Net net, Tensor a, Tensor b) {
         to_string(a.shape()), to_string(b.shape()));
   Tensor y = net.tensor(a.shape(), "sum");
   y.slot->needs_grad = a.needs_grad() || b.needs_grad();
-  net.record(add_forward, in(net.materialize(a)), in(net.materialize(b)), out(y));
+  const Tensor left = net.materialize(a), right = net.materialize(b);
+  net.record(add_forward, in(left), in(right), out(y));
   net.on_backward(y, [=] {
     for (Tensor x : {a, b})
       if (Out dx = net.grad_sink(x)) net.record(copy_forward, in(net.grad(y)), dx);

@@ -6,9 +6,12 @@
 namespace fjord {
 
 Tensor max_pool(Net net, Tensor x, Pool2d pool) {
-  check(pool.kernel > 0 && pool.kernel <= 15 && pool.stride > 0 && 2 * pool.padding <= pool.kernel,
-        net.path, "max_pool got window {}, stride {}, padding {}", pool.kernel, pool.stride,
-        pool.padding);
+  check(pool.kernel > 0 && pool.kernel <= 15 && pool.stride > 0 && pool.padding >= 0 &&
+            2 * pool.padding <= pool.kernel,
+        net.path,
+        "max_pool needs a window of 1 to 15, a positive stride and a padding of at most half the "
+        "window, got {}, {} and {}",
+        pool.kernel, pool.stride, pool.padding);
   const Conv2d window{pool.kernel, pool.stride, pool.padding};
   const std::int64_t h = conv_size(x.h(), window), w = conv_size(x.w(), window);
   check(h > 0 && w > 0, net.path, "max_pool with a window of {} got {}x{} pixels", pool.kernel,
@@ -34,7 +37,10 @@ Tensor deferred_upsample_concat(const Net& net, Tensor low, Tensor skip, Shape s
   y.slot->deferred->skip = skip;
   y.slot->needs_grad = low.needs_grad() || (skip && skip.needs_grad());
   net.on_backward(y, [=] {
-    net.record(upsample_concat_backward, in(net.grad(y)), net.grad_sink(low), net.grad_sink(skip));
+    // In the kernel's order of writing: low and skip may be one tensor.
+    const Out dlow = net.grad_sink(low);
+    const Out dskip = net.grad_sink(skip);
+    net.record(upsample_concat_backward, in(net.grad(y)), dlow, dskip);
   });
   return y;
 }

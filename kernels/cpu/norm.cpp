@@ -188,7 +188,7 @@ void backward_apply(In x, In y, In dy, In scale, In shift, In mean, In inv_std, 
              loops().norm_backward_apply);
 }
 
-void constant_backward(In y, In x, In dy, In scale, In shift, Out dx, Out dresidual, Act act,
+void constant_backward(In x, In y, In dy, In scale, In shift, Out dx, Out dresidual, Act act,
                        Stream&) {
   run_chunks(dy.shape(),
              {.x = optional(x),

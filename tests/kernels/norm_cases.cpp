@@ -130,7 +130,7 @@ void add_constant_backward(std::vector<OpCase>& cases, Shape s, Write mode, Act 
            .what = name_of(s, mode, act) + (from_y ? " from y" : ""),
            .tensors = backward_inputs(s, from_y),
            .run = [act](Operands& t, Stream& stream) {
-             scale_shift_backward(t.in("y"), t.in("x"), t.in("dy"), t.in("scale"), t.in("shift"),
+             scale_shift_backward(t.in("x"), t.in("y"), t.in("dy"), t.in("scale"), t.in("shift"),
                                   t.out("dx"), t.out("dresidual"), act, stream);
            }};
   add_results(c, s, mode, wanted);

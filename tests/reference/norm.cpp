@@ -99,7 +99,7 @@ void backward_apply(In x, In y, In dy, In scale, In shift, In mean, In inv_std, 
   }
 }
 
-void constant_backward(In y, In x, In dy, In scale, In shift, Out dx, Out dresidual, Act act,
+void constant_backward(In x, In y, In dy, In scale, In shift, Out dx, Out dresidual, Act act,
                        Stream&) {
   for (std::int64_t i = 0; i < dy.shape().count(); ++i) {
     const double dz = before_activation(x, y, dy, scale, shift, act, i);
