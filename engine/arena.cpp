@@ -1,3 +1,4 @@
+// The arena's memory comes from the operating system directly.
 #include "engine/arena.h"
 
 #include <sys/mman.h>
@@ -12,14 +13,14 @@ Arena::~Arena() {
 
 void Arena::reserve(std::size_t bytes) {
   if (bytes <= bytes_) return;
-  if (data_) munmap(data_, bytes_);
-  data_ = nullptr;
-  bytes_ = 0;
+  // Before the smaller block is given back, so that a failure leaves that one; neither costs memory
+  // that was not touched.
   void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (block == MAP_FAILED)
     throw Error(ExitCode::io, "memory",
-                fmt::format("{:.0f} MiB could not be had", bytes / 1048576.0),
+                fmt::format("{:.0f} MiB could not be had", static_cast<double>(bytes) / 0x1p20),
                 "the plan needs that much memory at once", "use a smaller --batch or --size");
+  if (data_) munmap(data_, bytes_);
   data_ = static_cast<std::byte*>(block);
   bytes_ = bytes;
 }

@@ -14,8 +14,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
   ~Arena();
 
-  /// Grows to at least `bytes`; what was in it is lost. Throws Error{io, "memory"} when the system
-  /// has not that much.
+  /// Grows to at least `bytes`; what was in it is lost and its address changes. Throws
+  /// Error{io, "memory"} when the system has not that much, and stays as it was.
   void reserve(std::size_t bytes);
   std::byte* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }

@@ -2,6 +2,7 @@
 #include "engine/metrics.h"
 
 #include <numeric>
+#include <utility>
 
 namespace fjord {
 namespace {
@@ -33,8 +34,11 @@ std::string class_name(const std::vector<std::string>& names, int c, int classes
 }  // namespace
 
 ConfusionMatrix::ConfusionMatrix(int channels)
-    : classes_(static_cast<int>(confusion_classes(channels))),
-      counts_(static_cast<std::size_t>(confusion_cells(classes_)), 0) {}
+    : classes_(static_cast<int>(confusion_classes(channels))) {
+  check(channels >= 1 && channels <= 256, "confusion matrix", "of 1..256 channels, got {}",
+        channels);
+  counts_.assign(static_cast<std::size_t>(confusion_cells(classes_)), 0);
+}
 
 void ConfusionMatrix::add(In logits, In label, double threshold, Stream& stream) {
   check(confusion_classes(logits.shape().c) == classes_, "confusion matrix",
@@ -42,28 +46,30 @@ void ConfusionMatrix::add(In logits, In label, double threshold, Stream& stream)
   check(label.dtype() == DType::u8 && label.shape().count() == logits.shape().pixels(),
         "confusion matrix", "it expects a u8 label for each pixel of {}, got {}",
         to_string(logits.shape()), to_string(label.shape()));
-  Buffer counts{"confusion", {1, 1, 1, confusion_cells(classes_)}, DType::i64, counts_.data()};
+  std::vector<std::int64_t> sums = counts_;
+  Buffer counts{"confusion", {1, 1, 1, confusion_cells(classes_)}, DType::i64, sums.data()};
   confusion_count(logits, label, InOut{&counts}, {.threshold_logit = threshold_logit(threshold)},
                   stream);
-  if (counts_.back() == 0) return;
-  throw Error(ExitCode::numeric, "nan",
-              fmt::format("the logits of {} pixels are not numbers", counts_.back()),
-              "a NaN belongs to no class", "check the model's weights with fjord-inspect");
+  if (sums.back() > 0)
+    throw Error(ExitCode::numeric, "nan",
+                fmt::format("the logits of {} pixels are not numbers", sums.back()),
+                "a NaN belongs to no class", "check the model's weights with fjord-inspect");
+  counts_ = std::move(sums);
 }
 
 void ConfusionMatrix::add(std::span<const std::uint8_t> truth,
                           std::span<const std::uint8_t> prediction) {
   check(truth.size() == prediction.size(), "confusion matrix",
         "{} pixels of truth, {} of prediction", truth.size(), prediction.size());
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    if (truth[i] >= classes_) continue;
-    if (prediction[i] >= classes_)
+  for (std::size_t i = 0; i < truth.size(); ++i)
+    if (truth[i] < classes_ && prediction[i] >= classes_)
       throw Error(ExitCode::dataset, "label-value",
                   fmt::format("predicted class {} at pixel {}", prediction[i], i),
                   fmt::format("the classes are 0..{}", classes_ - 1),
                   "give the label map that the predictions were written with by --labels");
-    ++counts_[static_cast<std::size_t>(truth[i] * classes_ + prediction[i])];
-  }
+  for (std::size_t i = 0; i < truth.size(); ++i)
+    if (truth[i] < classes_)
+      ++counts_[static_cast<std::size_t>(truth[i] * classes_ + prediction[i])];
 }
 
 std::int64_t ConfusionMatrix::pixels() const {

@@ -31,15 +31,15 @@ struct Metrics {
 
 class ConfusionMatrix {
  public:
-  /// For logits of so many channels; one channel means background and foreground.
+  /// For logits of 1..256 channels; one channel means background and foreground.
   explicit ConfusionMatrix(int channels = 1);
 
   /// Counts a batch: n x h x w x channels logits against u8 labels (255 and unknown ones count
   /// nowhere). `threshold` is of the sigmoid, for one channel. Throws Error{numeric} when logits
-  /// are NaN.
+  /// are NaN, and counts nothing then.
   void add(In logits, In label, double threshold, Stream& stream);
   /// Counts label images: pixels whose truth is not a class count nowhere; a prediction that is not
-  /// a class throws Error{dataset} naming it.
+  /// a class throws Error{dataset} naming it, and nothing is counted.
   void add(std::span<const std::uint8_t> truth, std::span<const std::uint8_t> prediction);
 
   int classes() const { return classes_; }

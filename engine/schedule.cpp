@@ -15,6 +15,8 @@ double cosine(double from, double to, double part) {
 }
 
 double restarts(const Schedule& s, std::int64_t epoch) {
+  check(s.t0 >= 1 && s.t_mult >= 1, "cosine-restarts",
+        "needs cycles of at least one epoch, got t0 {} and t_mult {}", s.t0, s.t_mult);
   std::int64_t cycle = s.t0, begin = 0;
   while (epoch >= begin + cycle) {
     begin += cycle;

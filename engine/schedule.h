@@ -21,8 +21,9 @@ struct Schedule {
   std::int64_t warmup_steps = 0;  // linear, over any kind
   std::int64_t steps_per_epoch = 1, total_steps = 1;
 
-  /// The rate of a step, counted from 0. Restarts (Loshchilov and Hutter 2017, eq. 5) change by
-  /// epoch, as PyTorch's CosineAnnealingWarmRestarts stepped once after each; the others by step.
+  /// The rate of a step, counted from 0. Throws Error{usage} for cycles of no epoch. Restarts
+  /// (Loshchilov and Hutter 2017, eq. 5) change by epoch, as PyTorch's CosineAnnealingWarmRestarts
+  /// stepped once after each; the others by step.
   double rate(std::int64_t step) const;
 };
 

@@ -33,6 +33,11 @@ TEST_CASE("warm-up is linear over any schedule") {
   CHECK(s.rate(9) == doctest::Approx(2));
 }
 
+TEST_CASE("restarts after no epoch are refused, not waited for") {
+  for (const Schedule& s : {Schedule{.t0 = 0}, Schedule{.t_mult = 0}})
+    CHECK_THROWS_AS(s.rate(100), Error);
+}
+
 TEST_CASE("an unknown schedule names the known ones") {
   CHECK_THROWS_WITH_AS(schedule_kind("step"),
                        "error[E-schedule] --schedule step - no schedule has that name - use "

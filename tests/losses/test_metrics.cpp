@@ -112,6 +112,9 @@ TEST_CASE("confusion matrix: a prediction outside of the classes is named") {
   CHECK_THROWS_WITH(matrix.add(truth, guess),
                     "error[E-label-value] predicted class 7 at pixel 1 - the classes are 0..1 - "
                     "give the label map that the predictions were written with by --labels");
+  CHECK(matrix.pixels() == 0);
+  CHECK_THROWS_AS(ConfusionMatrix(0), Error);
+  CHECK_THROWS_AS(ConfusionMatrix(257), Error);
 }
 
 TEST_CASE("confusion matrix: NaN logits belong to no class") {
@@ -125,6 +128,7 @@ TEST_CASE("confusion matrix: NaN logits belong to no class") {
   CHECK_THROWS_WITH(matrix.add(In{&z}, In{&t}, 0.5, stream),
                     "error[E-nan] the logits of 1 pixels are not numbers - a NaN belongs to no "
                     "class - check the model's weights with fjord-inspect");
+  CHECK(matrix.pixels() == 0);
   logits[1] = 0;  // exactly at the threshold: background
   ConfusionMatrix counted(1);
   counted.add(In{&z}, In{&t}, 0.5, stream);
