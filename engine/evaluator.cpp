@@ -10,6 +10,7 @@ namespace fjord {
 struct Evaluator::Recorded {
   Recorded(const Evaluator& owner, Shape images, const LossExpression* expression)
       : tape(owner.parameters_, {owner.backend_, DType::f32, Mode::eval}) {
+    if (expression) this->expression = *expression;
     const Net net{&tape, ""};
     image = net.resident(images, DType::f32, "image");
     logits = net.materialize(owner.model_(net, image));
@@ -20,6 +21,7 @@ struct Evaluator::Recorded {
   }
 
   Tape tape;
+  std::optional<LossExpression> expression;  // of `loss`
   Tensor image, label, logits, loss;
   std::unique_ptr<Plan> plan;
 };
@@ -34,7 +36,7 @@ Evaluator::Evaluator(Model model, Parameters& parameters, Arena& arena, Backend 
 
 Evaluator::Recorded& Evaluator::recorded(Shape images, const LossExpression* loss) {
   auto same = [&](const std::shared_ptr<Recorded>& r) {
-    return r->image.shape() == images && static_cast<bool>(r->loss) == (loss != nullptr);
+    return r->image.shape() == images && (loss ? r->expression == *loss : !r->expression);
   };
   const auto found = std::find_if(recorded_.begin(), recorded_.end(), same);
   if (found != recorded_.end()) {

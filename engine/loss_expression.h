@@ -25,12 +25,16 @@ struct LossTerm {
   std::vector<double> pos_weight, pixel_weight;  // bce: one value or one per channel
   bool per_image = false;                        // lovasz
   bool sum = false;                              // bce, softce: reduction=sum instead of mean
+
+  bool operator==(const LossTerm&) const = default;
 };
 
 struct LossExpression {
   std::vector<LossTerm> terms;
   std::optional<int> ignore;          // --ignore-index; an option ignore=N of any term sets it too
   std::vector<double> class_weights;  // --class-weights: for every term that takes them
+
+  bool operator==(const LossExpression&) const = default;
 };
 
 /// Reads "weight*name(option=value, ...) + ..."; a list is [1, 2]. Throws Error{usage} naming the

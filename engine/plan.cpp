@@ -48,6 +48,23 @@ std::int64_t count_nonfinite(const Buffer& buffer) {
   return 0;
 }
 
+double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+// Which deferred tensors got memory, or got it again going backward.
+std::string passes_report(const std::vector<Pass>& passes, bool again) {
+  std::vector<std::string_view> names;
+  std::size_t bytes = 0;
+  for (const Pass& pass : passes)
+    if (pass.again == again) {
+      names.push_back(pass.made->name);
+      bytes += pass.made->bytes();
+    }
+  if (names.empty()) return "";
+  return fmt::format("  {:<18}{:>4} tensors, {:.1f} MiB: {}\n",
+                     again ? "read again" : "materialised", names.size(), mib(bytes),
+                     fmt::join(names, ", "));
+}
+
 // All ones: a NaN in every floating-point type, an impossible class, an odd tap.
 void poison(const Slot& slot) { std::memset(slot.data, 0xFF, slot.bytes()); }
 
@@ -79,8 +96,7 @@ void Plan::find_lifetimes() {
     }
     if (slot.first >= 0) planned_.push_back(&slot);
   }
-  std::vector<std::size_t> born(steps + 2), live(steps + 1);
-  std::vector<std::size_t> died(steps + 2);
+  std::vector<std::size_t> born(steps + 2), died(steps + 2);
   for (Slot* slot : planned_) {
     born[slot->first] += planned_bytes(*slot);
     died[slot->last + 1] += planned_bytes(*slot);
@@ -167,7 +183,6 @@ std::string Plan::report() const {
     by_kind[static_cast<std::size_t>(slot->kind)] += planned_bytes(*slot);
     at_peak.push_back(slot);
   }
-  auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text =
       fmt::format("{} steps, arena {:.1f} MiB (lower bound {:.1f}), peak at step {} ({})\n",
                   tape_.steps.size(), mib(arena_bytes_), mib(lower_bound_bytes_), peak_step_,
@@ -183,7 +198,7 @@ std::string Plan::report() const {
   for (std::size_t i = 0; i < std::min<std::size_t>(at_peak.size(), 5); ++i)
     text += fmt::format("  {:>10.1f} MiB  {} {}\n", mib(at_peak[i]->bytes()),
                         fjord::to_string(at_peak[i]->shape), at_peak[i]->name);
-  return text;
+  return text + passes_report(tape_.passes, false) + passes_report(tape_.passes, true);
 }
 
 }  // namespace fjord

@@ -17,20 +17,23 @@ struct PlanOptions {
 
 class Plan {
  public:
-  /// Lays the tape's tensors out in the arena. The parameters must be allocated.
+  /// Lays the tape's tensors out in the arena; both must outlive the plan. The parameters must be
+  /// allocated.
   Plan(Tape& tape, Arena& arena, PlanOptions options = {});
 
   /// Gives every tensor its address, so that inputs can be filled. Done by run() as well; needed
   /// again after another plan of the same arena made it grow, when inputs must be refilled.
   void bind();
-  /// Runs every step in order, or the forward steps alone.
+  /// Runs every step in order, or the forward steps alone. With PlanOptions::check throws
+  /// Error{numeric} at the first value that is not finite.
   void run();
   void run_forward();
 
   std::size_t arena_bytes() const { return arena_bytes_; }
   /// The largest sum of tensors alive at once: no plan can need less.
   std::size_t lower_bound_bytes() const { return lower_bound_bytes_; }
-  /// A table: peak by kind, the largest tensors at the peak.
+  /// A table: peak by kind, the largest tensors at the peak, which deferred tensors were given
+  /// memory and which of them are read again going backward.
   std::string report() const;
 
  private:

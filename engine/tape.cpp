@@ -96,6 +96,7 @@ void Net::on_backward(Tensor y, std::function<void()> recipe) const {
 }
 
 void Net::backward() const {
+  check(!tape->in_backward, path, "backward is recorded already");
   tape->forward_steps = tape->steps.size();
   tape->in_backward = true;
   for (auto recipe = tape->recipes.rbegin(); recipe != tape->recipes.rend(); ++recipe) (*recipe)();
@@ -109,7 +110,7 @@ Tensor Net::materialize(Tensor x) const {
   Tensor& made = again ? d.rematerialized : d.materialized;
   if (!made) {
     made = record_pass(*this, x);
-    tape->materialized.push_back(x.slot->name + (again ? ": read again" : ": materialised"));
+    tape->passes.push_back({made.slot, again});
   }
   return made;
 }

@@ -31,6 +31,14 @@ struct TapeOptions {
   Mode mode = Mode::train;
 };
 
+/// A pass that gave a deferred tensor memory: once going forward, or `again` going backward.
+struct Pass {
+  const Slot* made = nullptr;  // under the deferred tensor's name
+  bool again = false;
+};
+
+/// What one recording left. A plan writes lifetimes and addresses into its slots, so each tape has
+/// one plan.
 struct Tape {
   Tape(Parameters& parameters, TapeOptions options) : parameters(parameters), options(options) {}
   Tape(const Tape&) = delete;
@@ -42,7 +50,7 @@ struct Tape {
   std::vector<std::function<void()>> recipes;  // run in reverse by backward()
   std::size_t forward_steps = 0;               // set by backward()
   bool in_backward = false;
-  std::vector<std::string> materialized;  // "path: what": printed with the plan
+  std::vector<Pass> passes;  // printed with the plan
   std::map<std::string, Tensor> parameter_tensors;
 };
 
@@ -72,24 +80,26 @@ struct Net {
   Tensor statistic(std::string_view name, std::int64_t count, Init init) const;
   Tensor counter(std::string_view name) const;
 
-  /// Appends a kernel call. An In, Out or InOut argument is given as a Tensor or as grad_sink();
-  /// the slot must be filled for the tape's backend, or recording throws.
+  /// Appends a kernel call. In, Out and InOut arguments are given by in(x), out(x), inout(x) and
+  /// grad_sink(x); the kernel must have a function for the tape's backend, or recording throws.
   template <class... Args>
   void record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... args) const;
   /// Appends a step made by hand, for kernels that are prepared ahead (convolutions).
   void record_step(Step step) const;
 
   /// Where x's gradient goes: the first writer stores, later ones add. Absent without needs_grad.
+  /// Asked for in the order in which the kernel writes: arguments of a call have no order.
   Out grad_sink(Tensor x) const;
   /// x's gradient, to be read by the recipe of the op that made x; absent when nobody wrote one.
   Tensor grad(Tensor x) const { return Tensor{x.slot->grad}; }
   /// Registers what records y's backward steps; skipped when y received no gradient.
   void on_backward(Tensor y, std::function<void()> recipe) const;
-  /// Records the backward steps of everything recorded so far.
+  /// Records the backward steps of everything recorded so far; once.
   void backward() const;
 
-  /// x with memory of its own. Records a deferred tensor's pass once while going forward, and once
-  /// more while going backward: recomputing is cheaper than keeping.
+  /// x with memory of its own. Records a deferred tensor's pass once while going forward, for all
+  /// consumers; going backward, the pass of one with a single consumer and no residual is recorded
+  /// once more (cheaper than keeping it), and what any other left is still there.
   Tensor materialize(Tensor x) const;
 };
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -74,14 +75,57 @@ TEST_CASE("tensors that are alive together do not overlap") {
 
 TEST_CASE("a tensor with one consumer is computed again in backward, others are kept") {
   Recorded r({});
-  auto count = [&](const char* what) {
-    return std::count(r.tape.materialized.begin(), r.tape.materialized.end(), what);
+  auto count = [&](const char* name, bool again) {
+    return std::ranges::count_if(r.tape.passes, [&](const Pass& pass) {
+      return pass.made->name == name && pass.again == again;
+    });
   };
-  CHECK(count("fuse.1.norm: read again") == 1);
-  CHECK(count("up.concat: read again") == 1);
-  CHECK(count("stem.1.norm: materialised") == 1);  // pooled and skipped to: two consumers
-  CHECK(count("stem.1.norm: read again") == 0);
-  CHECK(count("low.1.norm: read again") == 0);  // has a residual
+  CHECK(count("fuse.1.norm", true) == 1);
+  CHECK(count("up.concat", true) == 1);
+  CHECK(count("stem.1.norm", false) == 1);  // pooled and skipped to: two consumers
+  CHECK(count("stem.1.norm", true) == 0);
+  CHECK(count("low.1.norm", true) == 0);  // has a residual
+  const std::string report = r.plan->report();
+  CAPTURE(report);
+  CHECK(report.find("  materialised         4 tensors") != std::string::npos);
+  CHECK(report.find(": stem.1.norm, low.1.norm, up.concat, fuse.1.norm\n") != std::string::npos);
+  CHECK(report.find("  read again           2 tensors") != std::string::npos);
+  CHECK(report.find(": fuse.1.norm, up.concat\n") != std::string::npos);
+}
+
+TEST_CASE("a tape goes backward once") {
+  Recorded r({});
+  CHECK_THROWS_AS(r.net.backward(), Error);
+}
+
+TEST_CASE("a window larger than the padded image is refused") {
+  Parameters parameters;
+  Tape tape(parameters, {});
+  const Net net{&tape, ""};
+  Tensor x = net.tensor({1, 2, 9, 3});
+  const auto refused = [&](Conv2dOptions options) {
+    CHECK_THROWS_AS(conv2d(net / "conv", x, options), Error);
+  };
+  refused({.channels = 1, .kernel = 3, .stride = 2, .padding = 0});
+  refused({.channels = 1, .kernel = 3, .stride = 3, .padding = 0});
+  refused({.channels = 1, .padding = -1});
+  refused({.channels = 1, .dilation = 0});
+  CHECK_THROWS_AS(max_pool(net, x, {.kernel = 3, .stride = 2, .padding = 0}), Error);
+  CHECK_THROWS_AS(max_pool(net, x, {.kernel = 2, .stride = 2, .padding = -1}), Error);
+}
+
+TEST_CASE("an evaluator plans for the loss it is asked for") {
+  enable_cpu_kernels();
+  Parameters parameters;
+  declare_parameters(parameters, toy_model(), 3, 5);
+  Arena arena;
+  Evaluator evaluator(toy_model(), parameters, arena, Backend::cpu, {});
+  const auto loss_of = [&](const LossExpression& expression) {
+    Waves waves({2, 16, 12, 3}, 2);
+    return evaluator.score(waves, waves.batch, 1, 0.5, &expression).loss;
+  };
+  const double once = loss_of(parse_loss("bce"));
+  CHECK(loss_of(parse_loss("3*bce")) == doctest::Approx(3 * once));
 }
 
 TEST_CASE("--check names the step that made the first NaN") {
