@@ -50,9 +50,10 @@ Tensor stage(Net net, Tensor x, const ResNet& column, int level) {
   return x;
 }
 
-/// Stages deeper than the depth keep their parameters in SMP's files: recorded on a tape that is
-/// thrown away.
+/// Stages deeper than the depth keep their parameters in SMP's files: recorded once, on a tape that
+/// is thrown away.
 void declare_stages(Net net, const ResNet& column, int first, std::int64_t channels) {
+  if (net.tape->parameters.allocated()) return;
   Tape unused(net.tape->parameters, net.tape->options);
   const Net aside{&unused, net.path, net.frozen};
   Tensor x = aside.tensor({.n = 1, .h = 16, .w = 16, .c = channels});

@@ -55,7 +55,8 @@ struct EncoderMap {
   std::vector<std::string> notes;
   Mismatch mismatch{.of = "this encoder", .remedy = "give the --encoder that it belongs to"};
   std::vector<std::string> classifier;
-  int others = 0;  // tensors of a full model outside of its encoder
+  std::set<const Parameter*> covered;  // the file has a tensor of their name
+  int others = 0;                      // tensors of a full model outside of its encoder
 };
 
 void map_tensors(const TensorNames& tensors, Parameters& parameters, EncoderMap& map) {
@@ -68,6 +69,7 @@ void map_tensors(const TensorNames& tensors, Parameters& parameters, EncoderMap&
       continue;
     }
     Parameter* parameter = encoder_parameter(parameters, name);
+    map.covered.insert(parameter);
     if (!parameter) {
       const bool dropped = is_classifier(full ? name.substr(8) : name);
       (dropped ? map.classifier : map.mismatch.extra).push_back(printable(name));
@@ -79,11 +81,9 @@ void map_tensors(const TensorNames& tensors, Parameters& parameters, EncoderMap&
   }
 }
 
-void find_missing(const TensorNames& tensors, Parameters& parameters, EncoderMap& map) {
-  std::set<const Parameter*> covered;
-  for (const auto& row : tensors) covered.insert(encoder_parameter(parameters, row.first));
+void find_missing(const Parameters& parameters, EncoderMap& map) {
   for (const Parameter& p : parameters.all())
-    if (p.name.starts_with("encoder.") && p.role != Role::counter && !covered.contains(&p))
+    if (p.name.starts_with("encoder.") && p.role != Role::counter && !map.covered.contains(&p))
       map.mismatch.missing.push_back(p.name);
 }
 
@@ -114,7 +114,7 @@ Loaded load_encoder_weights(const std::filesystem::path& path, Parameters& param
       },
       map.notes);
   map_tensors(tensors, parameters, map);
-  find_missing(tensors, parameters, map);
+  find_missing(parameters, map);
   refuse_mismatch(file, map.mismatch);
   Loaded loaded = assign(file, map.assignments, parameters);
   loaded.notes.insert(loaded.notes.begin(), map.notes.begin(), map.notes.end());

@@ -68,8 +68,6 @@ std::vector<Tensor> build_encoder(Net net, Tensor image, const ModelOptions& opt
   check(image.c() == options.in_channels, net.path + "image",
         "the model takes {} channels, but the image has {} ({})", options.in_channels, image.c(),
         to_string(image.shape()));
-  check(image.shape().pixels() >= 1, net.path + "image", "an image of {} has no pixels",
-        to_string(image.shape()));
   const EncoderRow& row = find(encoders(), "encoder", options.encoder);
   return row.build(options.freeze_encoder ? net.freeze() : net, image, options.encoder_depth);
 }

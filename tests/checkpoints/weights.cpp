@@ -118,6 +118,12 @@ TEST_CASE("encoder weights of another encoder are refused by name") {
                     "(encoder.bn1.running_var); 1 unexpected (layer9.weight) - give the --encoder "
                     "that it belongs to",
                     file.path.string()));
+  tensors = file.renamed("", "");  // a full model: what is outside of its encoder is not read
+  std::erase_if(tensors, [](const TensorSource& t) { return t.name == "encoder.bn1.bias"; });
+  tensors.push_back(source("bn1.bias", {4}, {1, 2, 3, 4}));
+  file.write(tensors);
+  error = caught([&] { load_encoder_weights(file.path, model); });
+  CHECK(error.line.find("1 missing (encoder.bn1.bias)") != std::string::npos);
   Parameters wide;  // a filter of 5 channels is no RGB filter to adapt
   add_small_model(wide, 5);
   save_state_dict(file.path, wide, {});
