@@ -99,8 +99,9 @@ std::string metrics_row(const EpochRow& row) {
   std::string text = fmt::format("{},{},{:.9g},{:.9g},{:.9g}", row.epoch, row.step, row.lr,
                                  row.train_loss, row.val_loss);
   for (const auto& iou : row.val_iou) text += "," + cell(iou);
-  return text + fmt::format(",{},{:.6g},{:.3f},{:.2f},{:.0f}", cell(row.val_miou), row.val_accuracy,
-                            row.seconds, row.images_per_s, row.peak_memory_mib);
+  return text + fmt::format(",{},{},{:.3f},{:.2f},{:.0f}", cell(row.val_miou),
+                            cell(row.val_accuracy), row.seconds, row.images_per_s,
+                            row.peak_memory_mib);
 }
 
 std::string steps_header() { return "step,epoch,lr,loss,grad_norm,images_per_s"; }
@@ -123,7 +124,7 @@ std::vector<EpochRow> read_metrics(const std::filesystem::path& path) {
                  .val_loss = number<double>(at("val_loss")),
                  .val_iou = {},
                  .val_miou = optional_number(at("val_miou")),
-                 .val_accuracy = number<double>(at("val_accuracy")),
+                 .val_accuracy = optional_number(at("val_accuracy")),
                  .seconds = number<double>(at("seconds")),
                  .images_per_s = number<double>(at("images_per_s")),
                  .peak_memory_mib = number<double>(at("peak_memory_mib"))};

@@ -18,7 +18,8 @@ struct EpochRow {
   double lr = 0, train_loss = 0, val_loss = 0;
   std::vector<std::optional<double>> val_iou;  // per class; absent: no such pixel
   std::optional<double> val_miou;
-  double val_accuracy = 0, seconds = 0, images_per_s = 0, peak_memory_mib = 0;
+  std::optional<double> val_accuracy;
+  double seconds = 0, images_per_s = 0, peak_memory_mib = 0;
 };
 
 struct StepRow {

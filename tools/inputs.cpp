@@ -67,4 +67,18 @@ std::vector<fs::path> find_images(const std::vector<std::string>& names) {
   return images;
 }
 
+void refuse_folder_of(const std::vector<fs::path>& images, const fs::path& output) {
+  for (const fs::path& image : images) {
+    const fs::path folder = fs::absolute(image).parent_path();
+    for (const fs::path& own : {folder, folder / "../labels", folder / "../masks"}) {
+      std::error_code ignored;
+      if (fs::equivalent(own, output, ignored))
+        throw Error(ExitCode::usage, "output-folder", "--output " + printable(output.string()),
+                    own == folder ? "the images are there, and results could replace them"
+                                  : "the images' labels are there, and results could replace them",
+                    "give another folder with --output");
+    }
+  }
+}
+
 }  // namespace fjord

@@ -25,10 +25,15 @@ State& state() {
   return only;
 }
 
+// A stderr that is closed or full stops no training and hides no error; fmt::print would throw.
+void put(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
 void print_line(State& log, std::string_view line) {
   const std::string erase = log.status.empty() ? "" : "\r\x1b[K";
-  fmt::print(stderr, "{}{}\n{}", erase, line, log.status);
-  std::fflush(stderr);
+  put(fmt::format("{}{}\n{}", erase, line, log.status));
 }
 
 void append(State& log, std::string_view line) {
@@ -81,8 +86,7 @@ void show_status(std::string_view line) {
   const std::lock_guard lock(log.mutex);
   if (log.quiet || (line.empty() && log.status.empty())) return;
   log.status = line;
-  fmt::print(stderr, "\r\x1b[K{}", line);
-  std::fflush(stderr);
+  put(fmt::format("\r\x1b[K{}", line));
 }
 
 }  // namespace fjord

@@ -46,6 +46,27 @@ ModelOptions options_from_tensors(const ModelRequest& request, const Safetensors
   return options;
 }
 
+// What the model says of itself is obeyed; a flag that says otherwise must not be passed over.
+void refuse_contradictions(const ModelRequest& request, const ModelOptions& model,
+                           const std::string& name) {
+  const ModelFlags& flags = request.flags;
+  auto same = [&](const std::string& flag, const std::string& asked, const std::string& is) {
+    if (request.options != nullptr && request.options->given(flag) && asked != is)
+      throw Error(ExitCode::usage, "model-conflict", fmt::format("--{} {}", flag, asked),
+                  fmt::format("{} says {}", name, is), "leave it out");
+  };
+  auto text = [](int number) { return fmt::format("{}", number); };
+  auto list = [](const std::vector<int>& numbers) {
+    return fmt::format("{}", fmt::join(numbers, ","));
+  };
+  same("arch", flags.arch, model.arch);
+  same("encoder", flags.encoder, model.encoder);
+  same("in-channels", text(flags.in_channels.value_or(0)), text(model.in_channels));
+  same("classes", text(flags.classes.value_or(0)), text(model.classes));
+  same("encoder-depth", text(flags.encoder_depth), text(model.encoder_depth));
+  same("decoder-channels", list(flags.decoder_channels), list(model.decoder_channels));
+}
+
 }  // namespace
 
 ModelFile find_model(const ModelRequest& request) {
@@ -61,7 +82,9 @@ ModelFile find_model(const ModelRequest& request) {
     found.record.model = read.options;
   } else {
     found.record.model = options_from_tensors(request, file);
+    return found;
   }
+  refuse_contradictions(request, found.record.model, file.name());
   return found;
 }
 

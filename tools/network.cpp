@@ -184,6 +184,7 @@ void add_request_flags(Options& options, ModelRequest& request) {
                 .help = "value that means 1",
                 .range = {0, std::numeric_limits<double>::infinity(), true, false}});
   add_model_flags(options, request.flags);
+  request.options = &options;
 }
 
 }  // namespace fjord

@@ -20,6 +20,7 @@ struct ModelRequest {
   std::optional<ImageSize> size;  // --size
   std::optional<std::string> normalize;  // --normalize
   std::optional<double> range;           // --range
+  const Options* options = nullptr;      // tells which of the flags were given
 };
 
 /// Logits of one image: h x w x classes values.

@@ -95,7 +95,7 @@ bool Options::print_help_or_version(int argc, const char* const* argv) const {
   for (int i = 1; i < argc && std::string(argv[i]) != "--"; ++i) {
     const std::string argument = argv[i];
     if (argument == "--help" || argument == "-h") {
-      fmt::print("{}", help());
+      std::fputs(help().c_str(), stdout);
       return true;
     }
     if (argument == "--version") {
@@ -174,7 +174,7 @@ void Options::take(Flag& flag, const std::vector<std::string>& values) {
     const std::string where = is_switch         ? "--" + flag.name
                               : flag.positional ? fmt::format("{} {}", flag.name, value)
                                                 : fmt::format("--{} {}", flag.name, value);
-    assign_flag(flag.target, flag.options, flag.name, where, value);
+    assign_flag(flag.target, flag.options, flag.positional ? "" : flag.name, where, value);
   }
 }
 

@@ -224,6 +224,7 @@ int predict(int argc, char** argv) {
   const std::vector<std::string> names(s.inputs.begin() + (s.models.empty() ? 1 : 0),
                                        s.inputs.end());
   const std::vector<fs::path> images = find_images(names);
+  refuse_folder_of(images, s.output);
   auto networks = open_networks(s);
   const auto start = std::chrono::steady_clock::now();
   for (const fs::path& path : images) predict_one(s, networks, path);

@@ -63,7 +63,9 @@ int run_program(int argc, char** argv, int (*body)(int argc, char** argv)) {
   auto fail = [](std::string_view line, ExitCode code) {
     show_status("");
     note(line);
-    fmt::print(stderr, "{}\n", line);
+    // Not by fmt::print, which throws where stderr itself is closed or full.
+    const std::string text = fmt::format("{}\n", line);
+    std::fwrite(text.data(), 1, text.size(), stderr);
     return static_cast<int>(code);
   };
   try {

@@ -77,7 +77,7 @@ void RunObserver::on_epoch(const EpochReport& report) {
                .val_loss = report.validation.loss,
                .val_iou = {},
                .val_miou = metrics.miou,
-               .val_accuracy = metrics.accuracy.value_or(0),
+               .val_accuracy = metrics.accuracy,
                .seconds = report.seconds,
                .images_per_s = report.images_per_s,
                .peak_memory_mib = peak_resident_mib()};

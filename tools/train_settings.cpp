@@ -143,15 +143,41 @@ void make_absolute(TrainSettings& s) {
   if (s.encoder_weights) s.encoder_weights = absolute(*s.encoder_weights);
 }
 
+namespace {
+
+// A flag that the chosen optimizer or schedule does not read.
+void refuse_idle_flags(const TrainSettings& s) {
+  auto refuse = [](std::string_view flag, std::string_view choice, std::string_view why) {
+    throw Error(ExitCode::usage, "conflict", fmt::format("{} and {} were both given", flag, choice),
+                why, "leave one of them out");
+  };
+  const TrainSettings initial;
+  if (s.optimizer == "adamw" && s.nesterov)
+    refuse("--nesterov", "--optimizer adamw", "only sgd takes Nesterov's step");
+  if (s.optimizer == "adamw" && s.momentum != initial.momentum)
+    refuse("--momentum", "--optimizer adamw", "only sgd has a momentum");
+  const std::string schedule = "--schedule " + s.schedule, why = "only cosine-restarts has cycles";
+  if (s.schedule != "cosine-restarts" && s.t0 != initial.t0) refuse("--t0", schedule, why);
+  if (s.schedule != "cosine-restarts" && s.t_mult != initial.t_mult)
+    refuse("--t-mult", schedule, why);
+}
+
+}  // namespace
+
 void settle(TrainSettings& s) {
   refuse_later_flags(s);
   const int classes = s.model.classes.value_or(1);
   if (!s.lr) s.lr = s.optimizer == "adamw" ? 1e-3 : 1e-4;
   if (!s.loss) s.loss = classes == 1 ? "0.5*dice+0.5*bce" : "0.5*lovasz+0.5*softce(smooth=0.1)";
   if (!s.monitor) s.monitor = classes == 1 ? "iou" : "miou";
+  refuse_idle_flags(s);
   if (s.nesterov && s.momentum == 0)
     throw Error(ExitCode::usage, "conflict", "--nesterov and --momentum 0 were both given",
                 "Nesterov's step needs a momentum", "leave one of them out");
+  if (s.schedule.starts_with("cosine") && s.eta_min > *s.lr)
+    throw Error(
+        ExitCode::usage, "conflict", fmt::format("--eta-min {} and --lr {}", s.eta_min, *s.lr),
+        "the lowest rate is above the first, so the rate would rise", "give a smaller --eta-min");
   if (!s.class_weights.empty() && classes > 1 &&
       static_cast<int>(s.class_weights.size()) != classes)
     throw Error(ExitCode::usage, "class-weights",

@@ -150,6 +150,7 @@ RunObserverOptions observer_options(const TrainSettings& settings, const RunFold
       session.data.validation(), loader_options(settings, session.data, SplitUse::validation),
       session.record);
   options.draw_samples = [&, pictures] {
+    say_notes(*session.training);
     pictures->draw(session.trainer->evaluator(), folder / "samples");
   };
   return options;

@@ -75,8 +75,6 @@ TrainingData open_training_data(TrainSettings& settings) {
                          data.facts.dtype, data.training(), threads());
   say("input: {}, normalised by {} (range {})", to_string(framing_of(settings)),
       data.normalization.kind, data.normalization.range);
-  if (settings.augment == "standard" && data.facts.bands != 3)
-    say("augmentation: colour shifts are off, they need red, green and blue");
   settings.model.in_channels = data.channels;
   settings.model.classes = settings.model.classes.value_or(1);
   settings.normalize = data.normalization.kind;

@@ -12,7 +12,7 @@ namespace {
 
 struct Context {
   const FlagOptions& options;
-  const std::string& name;   // of the flag, without dashes
+  const std::string& name;   // of the flag, without dashes; empty: no flag
   const std::string& where;  // as the user wrote it
 };
 
@@ -29,9 +29,10 @@ std::string rule(const Range& range, std::string_view noun) {
 }
 
 [[noreturn]] void refuse(const Context& context, std::string_view needed) {
-  throw Error(ExitCode::usage, "flag-value", printable(context.where),
-              fmt::format("needs {}", needed),
-              fmt::format("change it; --help says what --{} is", context.name));
+  throw Error(
+      ExitCode::usage, "flag-value", printable(context.where), fmt::format("needs {}", needed),
+      context.name.empty() ? "change it; --help says what it is"
+                           : fmt::format("change it; --help says what --{} is", context.name));
 }
 
 template <class T>
@@ -129,14 +130,21 @@ void read(const Context& context, const std::string& text, std::vector<T>& value
   value = parsed;
 }
 
+// Bytes that are no printable UTF-8 (of a folder's name) are written as the lone surrogates
+// \udc80 to \udcff, which stand for nothing else.
 std::string quoted(const std::string& text) {
-  std::string line = "\"";
+  std::string line = "\"", high = text;
+  for (char& c : high)
+    if (static_cast<unsigned char>(c) < 0x80) c = ' ';
+  const bool plain = printable(high) == high;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\')
       line += std::string("\\") + c;
     else if (byte < 0x20 || byte == 0x7F)
       line += fmt::format("\\u{:04x}", byte);
+    else if (byte >= 0x80 && !plain)
+      line += fmt::format("\\udc{:02x}", byte);
     else
       line += c;
   }

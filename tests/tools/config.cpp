@@ -108,6 +108,17 @@ TEST_CASE("an effective config read again gives itself") {
   CHECK(again.settings.model.decoder_channels == std::vector<int>{64, 32, 16});
 }
 
+TEST_CASE("row 70: a config keeps a name of any bytes") {
+  const TempFolder folder;
+  for (const std::string name : {"\xff\xfe", "\xc3\xbc \xc3", "\xc2\x85", "\xc3\xbc", "\x1b[31m"}) {
+    Parsed first({name.c_str()});
+    write_text(folder / "c.toml", first.options.to_toml());
+    Parsed again({});
+    again.options.read_config((folder / "c.toml").string());
+    CHECK(again.settings.data == first.settings.data);
+  }
+}
+
 TEST_CASE("a resumed run refuses a flag that says otherwise") {
   const TempFolder folder;
   write_text(folder / "c.toml", "lr = 0.5\nepochs = 3\n");

@@ -97,9 +97,29 @@ TEST_CASE("conflicting flags are both named") {
   CHECK(refusal({"--resume", "--out", "r", "--init", "a"}) ==
         "error[E-conflict] --resume and --init were both given - a resumed run goes on from its "
         "own checkpoint - leave one of them out");
-  CHECK(refusal({"d", "--nesterov", "--momentum", "0"}) ==
+  CHECK(refusal({"d", "--optimizer", "sgd", "--nesterov", "--momentum", "0"}) ==
         "error[E-conflict] --nesterov and --momentum 0 were both given - Nesterov's step needs a "
         "momentum - leave one of them out");
+}
+
+TEST_CASE("a flag that the optimizer or the schedule does not read is refused") {
+  CHECK(refusal({"d", "--nesterov"}) ==
+        "error[E-conflict] --nesterov and --optimizer adamw were both given - only sgd takes "
+        "Nesterov's step - leave one of them out");
+  CHECK(refusal({"d", "--momentum", "0.5"}) ==
+        "error[E-conflict] --momentum and --optimizer adamw were both given - only sgd has a "
+        "momentum - leave one of them out");
+  CHECK(refusal({"d", "--schedule", "poly", "--t0", "3"}) ==
+        "error[E-conflict] --t0 and --schedule poly were both given - only cosine-restarts has "
+        "cycles - leave one of them out");
+  CHECK(refusal({"d", "--optimizer", "sgd", "--momentum", "0.5", "--nesterov"}) == "accepted");
+}
+
+TEST_CASE("a lowest rate above the first is refused where the schedule has one") {
+  CHECK(refusal({"d", "--lr", "0.001", "--eta-min", "0.5"}) ==
+        "error[E-conflict] --eta-min 0.5 and --lr 0.001 - the lowest rate is above the first, so "
+        "the rate would rise - give a smaller --eta-min");
+  CHECK(refusal({"d", "--lr", "1e-6", "--schedule", "poly"}) == "accepted");
 }
 
 TEST_CASE("values that are missing, repeated or too many") {

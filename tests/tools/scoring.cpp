@@ -166,6 +166,39 @@ TEST_CASE("predict: what cannot be done is said, and nothing is left half done")
   CHECK(fs::is_empty(out));
 }
 
+TEST_CASE("predict: images and labels are not replaced by masks") {
+  const TempFolder folder;
+  fs::copy(val(), folder / "val", fs::copy_options::recursive);
+  const fs::path images = folder / "val/images", labels = folder / "val/labels";
+  const std::string name = fs::directory_iterator(images)->path().filename().string();
+  const std::string image = read_text(images / name), label = read_text(labels / name);
+  for (const auto& [output, what] : {std::pair{images, "images"}, {labels, "images' labels"}}) {
+    const Outcome outcome = run({"fjord-predict", trained().run.string(), (images / name).string(),
+                                 "--output", output.string()});
+    CHECK(outcome.code == 2);
+    CHECK(outcome.error() == "error[E-output-folder] --output " + output.string() + " - the " +
+                                 what + " are there, and results could replace them - give " +
+                                 "another folder with --output");
+  }
+  CHECK(read_text(images / name) == image);
+  CHECK(read_text(labels / name) == label);
+}
+
+TEST_CASE("models: a flag that says otherwise than the model is refused") {
+  const TempFolder folder;
+  const std::string run_folder = trained().run.string();
+  const Outcome predict = run({"fjord-predict", run_folder, val() + "/images", "--output",
+                               (folder / "m").string(), "--encoder", "resnet34"});
+  CHECK(predict.code == 2);
+  CHECK(predict.error() == "error[E-model-conflict] --encoder resnet34 - " + run_folder +
+                               "/checkpoints/best/model.safetensors says resnet18 - leave it out");
+  const Outcome evaluate = run({"fjord-evaluate", run_folder, val(), "--classes", "3"});
+  CHECK(evaluate.code == 2);
+  CHECK(evaluate.error() == "error[E-model-conflict] --classes 3 - " + run_folder +
+                                "/checkpoints/best/model.safetensors says 1 - leave it out");
+  CHECK(run({"fjord-evaluate", run_folder, val(), "--encoder", "resnet18"}).code == 0);
+}
+
 TEST_CASE("predict: a GeoTIFF's mask keeps its place, and labels their values") {
   const TempFolder folder;
   const fs::path data = tiny_data(folder.path, 6, 4);

@@ -107,6 +107,21 @@ TEST_CASE("other locales and time zones change no number and no byte") {
   CHECK(read_text(folder / "run/config.toml").find("lr = 0.001\n") != std::string::npos);
 }
 
+TEST_CASE("a closed or full stderr neither stops a training nor hides its exit code") {
+  const TrainedRun& trained = trained_run();
+  const TempFolder folder;
+  auto shell = [&](const Strings& args, const std::string& ending) {
+    std::string line = "exec " FJORD_PROGRAMS "/";
+    for (const std::string& arg : args) line += "'" + arg + "' ";
+    return WEXITSTATUS(std::system((line + ending).c_str()));
+  };
+  CHECK(shell(tiny_training(trained.data, folder / "full"), "2>/dev/full") == 0);
+  CHECK(shell(tiny_training(trained.data, folder / "closed"), "2>&-") == 0);
+  CHECK(read_text(folder / "full/checkpoints/last/model.safetensors") ==
+        read_text(trained.run / "checkpoints/last/model.safetensors"));
+  CHECK(shell({"fjord-train", "/nowhere"}, "2>/dev/full") == 3);
+}
+
 TEST_CASE("--device cuda in this build") {
   const Outcome outcome = run({"fjord-train", "d", "--device", "cuda"});
   CHECK(outcome.code == 6);

@@ -154,7 +154,7 @@ TEST_CASE("several classes and four bands train") {
                                                        "--steps", "2", "--json", "-"});
   REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
   CHECK(outcome.err.find("normalised by stats") != std::string::npos);
-  CHECK(outcome.err.find("colour shifts are off") != std::string::npos);
+  CHECK(outcome.err.find("colour augmentation is off") != std::string::npos);
   CHECK(read_text(folder / "run/config.toml").find("0.5*lovasz+0.5*softce(smooth=0.1)") !=
         std::string::npos);
   CHECK(read_metrics(folder / "run/metrics.csv").at(0).val_iou.size() == 6);
