@@ -34,7 +34,7 @@ std::vector<Row> metric_rows() {
     for (const MetricValue& value : table.values) {
       const std::vector<double> found = metric(table, value.name);
       for (std::size_t i = 0; i < value.values.size(); ++i)
-        worst = std::max(worst, metric_error(found.at(i), value.values[i]));
+        worst = worse(worst, metric_error(found.at(i), value.values[i]));
       figures += value.values.size();
     }
     rows.push_back({fmt::format("smp.metrics {}", table.name), "15 scores, 7 reductions: worst",

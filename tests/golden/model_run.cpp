@@ -111,10 +111,8 @@ double l2_error(const Figures& found, const Figures& golden) {
 double value_error(const Figures& found, const Figures& golden, std::int64_t count) {
   const double rms = golden.l2 == 0 ? 1 : golden.l2 / std::sqrt(static_cast<double>(count));
   double worst = 0;
-  for (std::size_t k = 0; k < found.at.size(); ++k) {
-    const double error = std::fabs(found.at[k] - golden.at[k]) / rms;
-    worst = error <= worst ? worst : error;  // NaN stays
-  }
+  for (std::size_t k = 0; k < found.at.size(); ++k)
+    worst = worse(worst, std::fabs(found.at[k] - golden.at[k]) / rms);
   return worst;
 }
 

@@ -103,6 +103,9 @@ Figures figures(const T* values, Shape shape) {
   return f;
 }
 
+/// The larger of two errors; once NaN, always NaN.
+inline double worse(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
+
 /// The worst distance of two sets of figures: l2, mean and absmean relative to absmean or l2,
 /// values relative to the golden tensor's rms.
 inline double distance(const Figures& found, const Figures& golden, std::int64_t count) {

@@ -35,6 +35,9 @@ TEST_CASE("a golden that is not met fails") {
   entry.outputs.back().figures.at[1] += 1e-4 * entry.outputs.back().figures.l2;
   CHECK_FALSE(model_rows(entry, cpu_f32).back().ok());
   CHECK_FALSE(Row{"", "", "", std::nan(""), 1}.ok());
+  Figures found = entry.outputs.back().figures;
+  found.at[0] = std::nan("");  // and the other values equal
+  CHECK(std::isnan(value_error(found, entry.outputs.back().figures, 100)));
 }
 
 }  // namespace fjord::golden

@@ -1,6 +1,8 @@
 // The training goldens: three steps of forward, backward and optimizer.
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "tests/golden/goldens.h"
 
 namespace fjord::golden {
@@ -20,7 +22,7 @@ struct Worst {
   double error = 0;
 
   void see(const std::string& tensor, double found) {
-    if (found <= error) return;
+    if (std::isnan(error) || found <= error) return;
     error = found;
     name = tensor;
   }
