@@ -1,3 +1,4 @@
+// Text of errors: nearest names, and what came from outside made safe to print.
 #include "kernels/error.h"
 
 #include <algorithm>

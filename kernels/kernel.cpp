@@ -1,3 +1,4 @@
+// Names of backends, and what an empty slot says.
 #include "kernels/kernel.h"
 
 namespace fjord {

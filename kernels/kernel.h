@@ -19,25 +19,26 @@ struct Stream {
   void* native = nullptr;
 };
 
-/// All slots form a list, so that tests can demand a reference and a case for each of them.
-struct KernelBase {
-  explicit KernelBase(const char* name) : name(name), next(first) { first = this; }
-  KernelBase(const KernelBase&) = delete;
-  virtual ~KernelBase() = default;
+/// A slot of any signature. All of them form a list, so that tests can demand a reference and a
+/// case for each.
+struct AnyKernel {
+  explicit AnyKernel(const char* name) : name(name), next(first) { first = this; }
+  AnyKernel(const AnyKernel&) = delete;
+  virtual ~AnyKernel() = default;
   virtual bool filled(Backend backend) const = 0;
 
   const char* name;
-  KernelBase* next;
-  static inline KernelBase* first = nullptr;
+  AnyKernel* next;
+  static inline AnyKernel* first = nullptr;
 };
 
 [[noreturn]] void throw_empty_slot(const char* name, Backend backend);
 
 /// In is read, Out is written, InOut is both; anything else is an attribute.
 template <class... Args>
-struct Kernel : KernelBase {
+struct Kernel : AnyKernel {
   using Function = void (*)(Args..., Stream&);
-  using KernelBase::KernelBase;
+  using AnyKernel::AnyKernel;
 
   Function cpu = nullptr, cuda = nullptr, reference = nullptr;
 

@@ -1,3 +1,4 @@
+// OpenMP's threads: how many, and how they wait.
 #include "kernels/threads.h"
 
 #include <omp.h>

@@ -31,9 +31,9 @@ void sgd_momentum(const float* dweight, float* weight, float* velocity, std::int
 
 /// Few channels leave most of a vector empty, so several pixels are treated as one of `width`
 /// values: a multiple of the channels and of a vector.
-constexpr std::int64_t narrow_channels = 64, wide_limit = 16 * 64;
+constexpr std::int64_t kNarrowChannels = 64, kWideLimit = 16 * 64;
 FJORD_HD std::int64_t pixels_per_wide(std::int64_t channels) {
-  if (channels >= narrow_channels) return 1;
+  if (channels >= kNarrowChannels) return 1;
   std::int64_t count = 1;
   while (count * channels % 16 != 0) count *= 2;
   while (count * channels < 64) count *= 2;
@@ -42,7 +42,7 @@ FJORD_HD std::int64_t pixels_per_wide(std::int64_t channels) {
 
 /// The per-channel vector repeated for each pixel of a wide one.
 struct Wide {
-  float values[wide_limit];
+  float values[kWideLimit];
   FJORD_HD const float* fill(const float* source, std::int64_t channels, std::int64_t count) {
     if (!source) return nullptr;
     for (std::int64_t i = 0; i < count; ++i)

@@ -7,7 +7,7 @@ namespace {
 
 // Eight pixels are added pairwise in float before a double takes them up: a rounding error of three
 // additions, at an eighth of the conversions.
-constexpr int group = 8;
+constexpr int kGroup = 8;
 
 FJORD_HD float pairwise(const float* v) {
   return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
@@ -17,10 +17,10 @@ FJORD_HD float pairwise(const float* v) {
 template <class Value>
 FJORD_HD void add_up(std::int64_t pixels, std::int64_t width, double* __restrict sum, Value value) {
   std::int64_t p = 0;
-  for (; p + group <= pixels; p += group)
+  for (; p + kGroup <= pixels; p += kGroup)
     for (std::int64_t c = 0; c < width; ++c) {
-      float v[group];
-      for (int k = 0; k < group; ++k) v[k] = value((p + k) * width + c, c);
+      float v[kGroup];
+      for (int k = 0; k < kGroup; ++k) v[k] = value((p + k) * width + c, c);
       sum[c] += static_cast<double>(pairwise(v));
     }
   for (; p < pixels; ++p)
@@ -170,7 +170,7 @@ FJORD_HD void apply(Rows rows, const NormApply& a) {
 void channel_sums(Rows rows, const float* __restrict x, double* __restrict sum) {
   const std::int64_t per = pixels_per_wide(rows.channels), wide = rows.pixels / per;
   if (per > 1 && wide > 0) {
-    double sums[wide_limit] = {};
+    double sums[kWideLimit] = {};
     add_up(wide, per * rows.channels, sums, [&](std::int64_t i, std::int64_t) { return x[i]; });
     fold(sums, per, rows.channels, sum);
     x += wide * per * rows.channels;
@@ -185,7 +185,7 @@ void channel_deviations(Rows rows, const float* __restrict x, const float* __res
   if (per > 1 && wide > 0) {
     Wide storage;
     const float* __restrict means = storage.fill(mean, rows.channels, per);
-    double sums[wide_limit] = {};
+    double sums[kWideLimit] = {};
     add_up(wide, per * rows.channels, sums,
            [&](std::int64_t i, std::int64_t c) { return (x[i] - means[c]) * (x[i] - means[c]); });
     fold(sums, per, rows.channels, sum);
@@ -219,7 +219,7 @@ void norm_backward_sums(Rows rows, const NormBackward& arguments, double* sum_dz
   const std::int64_t channels = rows.channels;
   in_wide_pixels(rows, arguments, [=](Rows block, const NormBackward& a) {
     const bool wide = block.channels != channels;
-    double wide_dz[wide_limit] = {}, wide_centered[wide_limit] = {};
+    double wide_dz[kWideLimit] = {}, wide_centered[kWideLimit] = {};
     double* dz = wide ? wide_dz : sum_dz;
     double* centered = wide ? wide_centered : sum_dz_centered;
     if (!a.relu)

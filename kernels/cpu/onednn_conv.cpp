@@ -24,25 +24,15 @@ Cut cut_of(const ConvShape& s, Shape cut_along) {
           .least_rows = std::max<std::int64_t>(4, 96 / cut_along.w)};
 }
 
-/// One kind of piece: a primitive, and the memory objects that each thread binds.
-struct Kind {
-  struct Bindings {
-    memory x, y, weight, bias, workspace;
-  };
-  dnnl::primitive primitive;
-  std::vector<Bindings> by_worker;
-};
-
 /// A layer's pieces, their primitives, and the packed filter.
 struct Layer {
   ConvShape shape;
   std::vector<Piece> pieces;
-  std::vector<std::size_t> kind_of;  // piece -> kind
-  std::vector<Kind> kinds;
+  PieceKinds kinds;
   std::unique_ptr<Reorder> pack;  // none when oneDNN takes our format
   std::string implementation;
   int workers = 1;
-  std::size_t pack_at = 0, work_at = 0, work_bytes = 0, bytes = 0;
+  std::size_t pack_at = 0, work_at = 0, bytes = 0;
 
   /// `describe` gives a piece's primitive description.
   template <class Primitive, class Describe>
@@ -51,28 +41,8 @@ struct Layer {
     Formats f(shape, pieces[pieces.size() / 2]);
     const auto chosen = describe(f);
     implementation = chosen.impl_info_str();
-    std::vector<Piece> known;
-    for (const Piece& piece : pieces) {
-      const auto same = std::find_if(known.begin(), known.end(),
-                                     [&](const Piece& other) { return other.like(piece); });
-      kind_of.push_back(static_cast<std::size_t>(same - known.begin()));
-      if (same != known.end()) continue;
-      known.push_back(piece);
-      Formats own(shape, piece);
-      own.packed = chosen.weights_desc();
-      add_kind<Primitive>(own, describe(own));
-    }
+    kinds.build<Primitive>(shape, pieces, chosen.weights_desc(), workers, describe);
     plan(f.weight, chosen.weights_desc());
-  }
-
-  template <class Primitive, class Description>
-  void add_kind(const Formats& f, const Description& description) {
-    Kind kind{Primitive(description), {}};
-    for (int i = 0; i < workers; ++i)
-      kind.by_worker.push_back({unbound(f.x), unbound(f.y), unbound(f.packed), unbound(f.bias),
-                                unbound(description.scratchpad_desc())});
-    work_bytes = std::max(work_bytes, aligned(description.scratchpad_desc().get_size()));
-    kinds.push_back(std::move(kind));
   }
 
   void plan(const memory::desc& ours, const memory::desc& packed) {
@@ -82,7 +52,7 @@ struct Layer {
       scratch.take(packed.get_size());
       pack_at = scratch.take(pack->scratch_bytes());
     }
-    work_at = scratch.take(static_cast<std::size_t>(workers) * work_bytes);
+    work_at = scratch.take(static_cast<std::size_t>(workers) * kinds.work_bytes);
     bytes = scratch.bytes;
   }
 
@@ -98,11 +68,9 @@ struct Layer {
     const void* packed = packed_filter(weight, scratch);
     parallel_pieces(static_cast<std::int64_t>(pieces.size()), workers, [&](std::size_t i, int w) {
       const OneThread one;
-      Kind& kind = kinds[kind_of[i]];
-      Kind::Bindings& bindings = kind.by_worker[static_cast<std::size_t>(w)];
+      PieceKind::Bindings& bindings = kinds.bindings(i, w, at(scratch, work_at));
       set_data(bindings.weight, packed);
-      set_data(bindings.workspace, at(scratch, work_at + static_cast<std::size_t>(w) * work_bytes));
-      body(pieces[i], kind.primitive, bindings);
+      body(pieces[i], kinds.primitive(i), bindings);
     });
   }
 };

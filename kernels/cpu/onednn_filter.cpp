@@ -17,28 +17,19 @@ using namespace onednn;
 
 /// A partial sum is as large as the filter. Small filters take one for each of 16 pieces; wide ones
 /// are also cut into blocks of outputs, which need no sum, and take fewer.
-constexpr std::int64_t small_filter = 64 * 64 * 9, block_outputs = 64;
+constexpr std::int64_t kSmallFilter = 64 * 64 * 9, kBlockOutputs = 64;
 
 std::int64_t blocks_of(const ConvShape& s) {
   const bool cut =
-      s.weight.count() > small_filter && s.conv.groups == 1 && s.y.c % block_outputs == 0;
-  return cut ? s.y.c / block_outputs : 1;
+      s.weight.count() > kSmallFilter && s.conv.groups == 1 && s.y.c % kBlockOutputs == 0;
+  return cut ? s.y.c / kBlockOutputs : 1;
 }
 
 std::vector<Piece> pieces_of(const ConvShape& s) {
   const std::int64_t wanted =
-      s.weight.count() <= small_filter ? 16 : std::max<std::int64_t>(1, 8 / blocks_of(s));
+      s.weight.count() <= kSmallFilter ? 16 : std::max<std::int64_t>(1, 8 / blocks_of(s));
   return cut_outputs(s, {.pieces = wanted, .least_rows = std::max<std::int64_t>(8, 256 / s.y.w)});
 }
-
-/// One kind of piece: a primitive, and the memory objects that each thread binds.
-struct Kind {
-  struct Bindings {
-    memory x, y, weight, workspace;
-  };
-  dnnl::primitive primitive;
-  std::vector<Bindings> by_worker;
-};
 
 struct FilterGradient {
   explicit FilterGradient(const ConvShape& s)
@@ -52,30 +43,11 @@ struct FilterGradient {
     const auto chosen = describe_backward_filter(f);
     const memory::desc packed = chosen.diff_weights_desc();
     implementation = chosen.impl_info_str();
-    std::vector<Piece> known;
-    for (const Piece& piece : pieces) {
-      const auto same = std::find_if(known.begin(), known.end(),
-                                     [&](const Piece& other) { return other.like(piece); });
-      kind_of.push_back(static_cast<std::size_t>(same - known.begin()));
-      if (same != known.end()) continue;
-      known.push_back(piece);
-      Formats own(block, piece);
-      own.packed = packed;
-      add_kind(own);
-    }
+    kinds.build<dnnl::convolution_backward_weights>(block, pieces, packed, workers,
+                                                    describe_backward_filter);
     store = std::make_unique<Reorder>(packed, f.weight, Write::store);
     add = std::make_unique<Reorder>(packed, f.weight, Write::add);
     plan(packed);
-  }
-
-  void add_kind(const Formats& f) {
-    const auto description = describe_backward_filter(f);
-    Kind kind{dnnl::convolution_backward_weights(description), {}};
-    for (int i = 0; i < workers; ++i)
-      kind.by_worker.push_back(
-          {unbound(f.x), unbound(f.y), unbound(f.packed), unbound(description.scratchpad_desc())});
-    work_bytes = std::max(work_bytes, aligned(description.scratchpad_desc().get_size()));
-    kinds.push_back(std::move(kind));
   }
 
   void plan(const memory::desc& packed) {
@@ -83,7 +55,7 @@ struct FilterGradient {
     packed_bytes = aligned(packed.get_size());
     scratch.take(pieces.size() * static_cast<std::size_t>(blocks) * packed_bytes);
     dy_at = scratch.take(blocks > 1 ? static_cast<std::size_t>(y.count()) * sizeof(float) : 0);
-    work_at = scratch.take(static_cast<std::size_t>(workers) * work_bytes);
+    work_at = scratch.take(static_cast<std::size_t>(workers) * kinds.work_bytes);
     unpack_at = scratch.take(std::max(store->scratch_bytes(), add->scratch_bytes()));
     bytes = scratch.bytes;
   }
@@ -114,16 +86,14 @@ struct FilterGradient {
                  void* scratch) {
     const OneThread one;
     const Piece& piece = pieces[i];
-    Kind& kind = kinds[kind_of[i]];
-    auto& m = kind.by_worker[static_cast<std::size_t>(worker)];
+    PieceKind::Bindings& m = kinds.bindings(i, worker, at(scratch, work_at));
     set_data(m.x, x + piece.x_offset(block.x));
     set_data(m.y, dy + q * block.y.count() + piece.y_offset(block.y));
     set_data(m.weight, partial(scratch, i, q));
-    set_data(m.workspace, at(scratch, work_at + static_cast<std::size_t>(worker) * work_bytes));
-    kind.primitive.execute(stream(), {{DNNL_ARG_SRC, m.x},
-                                      {DNNL_ARG_DIFF_DST, m.y},
-                                      {DNNL_ARG_DIFF_WEIGHTS, m.weight},
-                                      {DNNL_ARG_SCRATCHPAD, m.workspace}});
+    kinds.primitive(i).execute(stream(), {{DNNL_ARG_SRC, m.x},
+                                          {DNNL_ARG_DIFF_DST, m.y},
+                                          {DNNL_ARG_DIFF_WEIGHTS, m.weight},
+                                          {DNNL_ARG_SCRATCHPAD, m.workspace}});
   }
 
   void run(const float* x, const float* dy, Out dweight, void* scratch) {
@@ -155,12 +125,11 @@ struct FilterGradient {
   const std::vector<Piece> pieces;
   const std::int64_t blocks;
   const int workers;
-  ConvShape block;                   // the layer with one block of its outputs
-  std::vector<std::size_t> kind_of;  // piece -> kind
-  std::vector<Kind> kinds;
+  ConvShape block;  // the layer with one block of its outputs
+  PieceKinds kinds;
   std::unique_ptr<Reorder> store, add;
   std::string implementation;
-  std::size_t packed_bytes = 0, dy_at = 0, work_at = 0, work_bytes = 0, unpack_at = 0, bytes = 0;
+  std::size_t packed_bytes = 0, dy_at = 0, work_at = 0, unpack_at = 0, bytes = 0;
 };
 
 }  // namespace

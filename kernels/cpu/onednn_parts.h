@@ -1,11 +1,14 @@
-// What the oneDNN files share: formats, descriptions, reorders. Included by onednn*.cpp alone.
+// What the oneDNN files share: formats, descriptions, reorders, pieces. Included by onednn*.cpp
+// alone.
 #pragma once
 
 #include <omp.h>
 
+#include <algorithm>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/conv.h"
 #include "kernels/cpu/pieces.h"
@@ -74,6 +77,62 @@ class Reorder {
  private:
   memory source_, target_, workspace_;
   dnnl::primitive primitive_;
+};
+
+/// One kind of piece: a primitive, and the memory objects that each thread binds.
+struct PieceKind {
+  struct Bindings {
+    memory x, y, weight, bias, workspace;
+  };
+  dnnl::primitive primitive;
+  std::vector<Bindings> by_worker;
+};
+
+/// The primitives of a layer's pieces; equal pieces share one.
+struct PieceKinds {
+  std::vector<std::size_t> kind_of;  // piece -> kind
+  std::vector<PieceKind> kinds;
+  std::size_t work_bytes = 0;  // the largest workspace of a piece
+
+  /// `describe(formats)` is the description of a piece's Primitive; `packed` its filter's format.
+  template <class Primitive, class Describe>
+  void build(const ConvShape& shape, const std::vector<Piece>& pieces, const memory::desc& packed,
+             int workers, const Describe& describe) {
+    std::vector<Piece> known;
+    for (const Piece& piece : pieces) {
+      const auto same = std::find_if(known.begin(), known.end(),
+                                     [&](const Piece& other) { return other.like(piece); });
+      kind_of.push_back(static_cast<std::size_t>(same - known.begin()));
+      if (same != known.end()) continue;
+      known.push_back(piece);
+      Formats formats(shape, piece);
+      formats.packed = packed;
+      add<Primitive>(formats, describe(formats), workers);
+    }
+  }
+
+  /// What worker binds for a piece, its workspace at `work`.
+  PieceKind::Bindings& bindings(std::size_t piece, int worker, std::byte* work) {
+    const auto w = static_cast<std::size_t>(worker);
+    PieceKind::Bindings& own = kinds[kind_of[piece]].by_worker[w];
+    set_data(own.workspace, work + w * work_bytes);
+    return own;
+  }
+  const dnnl::primitive& primitive(std::size_t piece) const {
+    return kinds[kind_of[piece]].primitive;
+  }
+
+ private:
+  template <class Primitive, class Description>
+  void add(const Formats& f, const Description& description, int workers) {
+    const memory::desc workspace = description.scratchpad_desc();
+    PieceKind kind{Primitive(description), {}};
+    for (int i = 0; i < workers; ++i)
+      kind.by_worker.push_back(
+          {unbound(f.x), unbound(f.y), unbound(f.packed), unbound(f.bias), unbound(workspace)});
+    work_bytes = std::max(work_bytes, aligned(workspace.get_size()));
+    kinds.push_back(std::move(kind));
+  }
 };
 
 /// oneDNN's exceptions become ours, with the layer's shape.

@@ -14,7 +14,7 @@ namespace fjord {
 
 /// Values of a chunk: 128 KiB of floats, so that a second pass over it finds it in the core's own
 /// cache, and there is enough of them to share out.
-constexpr std::int64_t chunk_values = 32 * 1024;
+constexpr std::int64_t kChunkValues = 32 * 1024;
 
 /// [0, count) in pieces of `size`.
 struct Chunks {
@@ -27,10 +27,10 @@ struct Chunks {
 
 /// Chunks of whole pixels.
 inline Chunks pixel_chunks(Shape shape) {
-  return {shape.pixels(), std::max<std::int64_t>(8, chunk_values / shape.c / 8 * 8)};
+  return {shape.pixels(), std::max<std::int64_t>(8, kChunkValues / shape.c / 8 * 8)};
 }
 
-inline Chunks value_chunks(std::int64_t count) { return {count, chunk_values}; }
+inline Chunks value_chunks(std::int64_t count) { return {count, kChunkValues}; }
 
 /// body(i) for i in [0, count), shared out over the threads.
 template <class Body>

@@ -32,7 +32,7 @@ TEST_CASE("every op case holds") {
 
 TEST_CASE("every slot has a kernel, a reference and a case") {
   start_backends();
-  for (const KernelBase* slot = KernelBase::first; slot; slot = slot->next) {
+  for (const AnyKernel* slot = AnyKernel::first; slot; slot = slot->next) {
     const std::string name = slot->name;
     if (proven_elsewhere.contains(name)) continue;
     CAPTURE(name);
@@ -47,7 +47,7 @@ TEST_CASE("every slot has a kernel, a reference and a case") {
 TEST_CASE("a case can fail") {
   start_backends();
   static Kernel<In, Out> broken{"broken"};
-  KernelBase::first = broken.next;  // not one that coverage should ask for
+  AnyKernel::first = broken.next;  // not one that coverage should ask for
   broken.reference = [](In, Out y, Stream&) { y.as<double>()[0] = 1; };
   const OpCase op_case{.slot = "broken",
                        .what = "value, sentinel, input, threads",

@@ -56,9 +56,9 @@ TEST_CASE("printable keeps text and shows what a terminal would obey") {
 }
 
 TEST_CASE("an empty slot says which backend lacks it") {
-  const KernelBase* before = KernelBase::first;
+  const AnyKernel* before = AnyKernel::first;
   static Kernel<In> missing{"missing_kernel"};
-  KernelBase::first = const_cast<KernelBase*>(before);
+  AnyKernel::first = const_cast<AnyKernel*>(before);
   Stream stream{Backend::cuda};
   CHECK(message_of([&] { missing(In{}, stream); }) ==
         "error[E-no-kernel] missing_kernel: no cuda kernel in this build - the backend does not "

@@ -13,8 +13,8 @@ namespace fjord {
 
 namespace {
 
-constexpr std::size_t guard = 256;
-constexpr std::byte sentinel{0xA5};
+constexpr std::size_t kGuard = 256;
+constexpr std::byte kSentinel{0xA5};
 
 std::uint64_t hash(const std::string& text) {
   std::uint64_t value = 14695981039346656037u;
@@ -99,9 +99,9 @@ double uniform(std::uint64_t key, std::int64_t i, double low, double high) {
 Operands::Guarded& Operands::allocate(const std::string& name, Shape shape, DType dtype) {
   Guarded& tensor = tensors_[name];
   tensor.buffer = {name, shape, dtype, nullptr};
-  tensor.memory.assign(tensor.buffer.bytes() + 2 * guard, sentinel);
+  tensor.memory.assign(tensor.buffer.bytes() + 2 * kGuard, kSentinel);
   const auto address = reinterpret_cast<std::uintptr_t>(tensor.memory.data());
-  tensor.begin = guard - address % 64;
+  tensor.begin = kGuard - address % 64;
   tensor.buffer.data = tensor.memory.data() + tensor.begin;
   return tensor;
 }
@@ -156,7 +156,7 @@ std::vector<std::string> Operands::damaged() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors_) {
     const auto& memory = tensor.memory;
-    const auto whole = [](std::byte b) { return b == sentinel; };
+    const auto whole = [](std::byte b) { return b == kSentinel; };
     const auto begin = memory.begin() + static_cast<std::ptrdiff_t>(tensor.begin);
     const auto end = begin + static_cast<std::ptrdiff_t>(tensor.buffer.bytes());
     if (!std::all_of(memory.begin(), begin, whole) || !std::all_of(end, memory.end(), whole))

@@ -3,7 +3,7 @@
 // How to add a case (see pointwise_cases.cpp for the shortest):
 //  1. In a file tests/kernels/<area>_cases.cpp (found by its name) write a function that returns
 //     std::vector<OpCase>, and register it: `const AddCases added(my_cases);`.
-//  2. A case names its slot (KernelBase::name), its tensors and how to call the kernel:
+//  2. A case names its slot (AnyKernel::name), its tensors and how to call the kernel:
 //       {.slot = "relu_forward", .what = "odd size",
 //        .tensors = {read("x", {2, 3, 5, 7}), write("y", {2, 3, 5, 7})},
 //        .run = [](Operands& t, Stream& s) { relu_forward(t.in("x"), t.out("y"), s); }}
