@@ -57,6 +57,14 @@ class HoldFileSizeSignal {
   bool was_pending_ = false;
 };
 
+/// `<path>.tmp.<pid>`, its name cut where it would be longer than file systems allow.
+std::filesystem::path temporary_beside(const std::filesystem::path& path) {
+  constexpr std::size_t longest = 255;
+  const std::string ending = ".tmp." + std::to_string(::getpid());
+  return path.parent_path() /
+         (path.filename().string().substr(0, longest - ending.size()) + ending);
+}
+
 }  // namespace
 
 void write_fully(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path) {
@@ -87,7 +95,11 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(path_.string() + ".tmp." + std::to_string(::getpid())) {
+    : path_(std::move(path)), temporary_(temporary_beside(path_)) {
+  struct stat target {};
+  if (::stat(path_.c_str(), &target) == 0 && !S_ISREG(target.st_mode) && !S_ISDIR(target.st_mode))
+    throw Error(ExitCode::io, "write", printable(path_.string()),
+                "it is a device or a pipe, and only files are replaced", "give the path of a file");
   const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
   fd_ = ::open(temporary_.c_str(), flags, 0666);
   if (fd_ < 0 && errno == EEXIST) {  // left by a dead process that had this number

@@ -12,7 +12,8 @@ namespace fjord {
 /// Writes `<path>.tmp.<pid>` next to the target; commit() syncs it, renames it to `path` and syncs
 /// the folder. Without commit() the temporary file is removed and the target stays as it was.
 /// Every call throws Error{io} naming the file: "disk-full" for no space, quota and file size
-/// limits (SIGXFSZ does not reach the process), "write" for the rest.
+/// limits (SIGXFSZ does not reach the process), "write" for the rest. Only a file is
+/// replaced, never a device or a pipe.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);

@@ -49,6 +49,7 @@ struct LoadedCheckpoint {
 
 /// Reads a checkpoint folder into parameters and buffers of the same names, types and sizes. Checks
 /// structure (exit 4), then values (7), then hashes (4), and that the two files belong together.
+/// After a failure parameters and buffers hold a mixture and must not be used.
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder, Parameters& parameters,
                                  const std::vector<NamedBuffer>& state);
 

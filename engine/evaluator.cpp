@@ -1,9 +1,11 @@
 // Evaluation plans by image size and batch size, in one arena.
+#include "engine/evaluator.h"
+
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "engine/ops.h"
-#include "engine/trainer.h"
 
 namespace fjord {
 

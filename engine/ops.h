@@ -22,7 +22,8 @@ struct Conv2dOptions {
   Init init = Init::torch_default;
 };
 
-/// n x h x w x c -> n x h' x w' x channels. Parameters: weight, bias.
+/// n x h x w x c -> n x h' x w' x channels, h' and w' by conv_size. Parameters: weight, bias. Every
+/// op throws Error{usage, "shape"} naming its place when shapes or attributes do not fit.
 Tensor conv2d(Net net, Tensor x, Conv2dOptions options);
 
 /// Normalises over n, h, w. Parameters: weight, bias, running_mean, running_var,
@@ -47,8 +48,12 @@ struct ConvBnAct {
 };
 Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options);
 
+/// max(x, 0).
 Tensor relu(Net net, Tensor x);
+/// a + b, of one shape.
 Tensor add(Net net, Tensor a, Tensor b);
+/// The largest of each window: n x h x w x c -> n x h' x w' x c, h' and w' by conv_size. Windows of
+/// at most 15 x 15, padded by at most half of that.
 Tensor max_pool(Net net, Tensor x, Pool2d pool);
 
 /// low upsampled (nearest) to skip's size, then skip's channels. Deferred.
@@ -57,8 +62,8 @@ Tensor upsample_concat(Net net, Tensor low, Tensor skip);
 Tensor upsample(Net net, Tensor low, std::int64_t h, std::int64_t w);
 
 /// The weighted sum of losses of an expression: a resident scalar (1 x 1 x 1 x 1). `label` is
-/// n x h x w x 1 u8 (class, or 0/1 for one class), or n x h x w x c of the tape's dtype for soft
-/// and multi-label targets.
+/// n x h x w x 1 u8 (class, or 0/1 for one class), or n x h x w x c, u8 or of the tape's dtype, for
+/// multi-label and soft targets.
 Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression);
 
 }  // namespace fjord

@@ -1,3 +1,4 @@
+// Parameter groups as segments of the flat buffers, and one update.
 #include "engine/optimizer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Flat buffers, initial values, and the order of values in files.
 #include "engine/parameters.h"
 
 #include <algorithm>
@@ -147,7 +148,8 @@ void Parameters::initialize(std::uint64_t seed) {
 
 std::size_t Parameters::bytes() const { return weights.bytes() + statistics.bytes(); }
 
-std::vector<float> Parameters::to_file_order(const Parameter& p) const {
+std::vector<float> Parameters::file_values(const Parameter& p) const {
+  check(p.role != Role::counter, p.name, "a counter has no real values");
   std::vector<float> file(static_cast<std::size_t>(p.count()));
   for_each_file_index(p, [&](std::int64_t to, std::int64_t from) {
     file[to] = dtype == DType::f64 ? static_cast<float>(static_cast<double*>(p.value.data)[from])
@@ -156,7 +158,8 @@ std::vector<float> Parameters::to_file_order(const Parameter& p) const {
   return file;
 }
 
-void Parameters::from_file_order(Parameter& p, const std::vector<float>& values) {
+void Parameters::set_file_values(Parameter& p, const std::vector<float>& values) {
+  check(p.role != Role::counter, p.name, "a counter has no real values");
   check(static_cast<std::int64_t>(values.size()) == p.count(), p.name, "{} values given for {}",
         values.size(), to_string(p.shape));
   for_each_file_index(p, [&](std::int64_t from, std::int64_t to) {

@@ -50,7 +50,7 @@ class Parameters {
 
   /// The parameter of that name, created on first use. A second use must agree on the shape.
   Parameter& get(const std::string& name, Shape shape, bool filter, Role role, Init init);
-  Parameter* find(std::string_view name);
+  Parameter* find(std::string_view name);  // null when there is none
 
   /// Lays the flat buffers out in the order of creation reversed (roughly that of the backward
   /// pass), each parameter at a multiple of 64 bytes. Called once, after the first recording.
@@ -63,12 +63,13 @@ class Parameters {
   /// In the order of creation, which is that of SMP's state_dict.
   std::deque<Parameter>& all() { return list_; }
   const std::deque<Parameter>& all() const { return list_; }
-  std::int64_t weight_count() const { return weight_count_; }
-  std::size_t bytes() const;
+  std::int64_t weight_count() const { return weight_count_; }  // alignment between them included
+  std::size_t bytes() const;                                   // of weights and statistics
 
-  /// Writes a parameter's values in PyTorch's order and layout (K, C, R, S) as f32; reads likewise.
-  std::vector<float> to_file_order(const Parameter& parameter) const;
-  void from_file_order(Parameter& parameter, const std::vector<float>& values);
+  /// A parameter's values as files have them: f32, filters in PyTorch's order (K, C, R, S). Not of
+  /// counters. Setting throws Error{usage} for another number of values.
+  std::vector<float> file_values(const Parameter& parameter) const;
+  void set_file_values(Parameter& parameter, const std::vector<float>& values);
 
   const DType dtype;          // of weights, gradients and statistics: f32, or f64 in the tests
   Buffer weights, gradients;  // flat, weight_count() values each

@@ -1,3 +1,4 @@
+// Lifetimes, the layout of the arena, replay and its checks, the report.
 #include "engine/plan.h"
 
 #include <algorithm>

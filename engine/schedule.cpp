@@ -1,3 +1,4 @@
+// Learning-rate schedules.
 #include "engine/schedule.h"
 
 #include <algorithm>

@@ -70,7 +70,7 @@ void fill(const std::string& file, const Assignment& a, const std::vector<float>
   if (a.adapt) changed = a.adapt(changed.empty() ? file_values : changed);
   const std::vector<float>& values = changed.empty() ? file_values : changed;
   check_values(place, *a.parameter, values, kReadRemedy);
-  parameters.from_file_order(*a.parameter, values);
+  parameters.set_file_values(*a.parameter, values);
 }
 
 using Use = std::map<const TensorEntry*, const Assignment*>;
@@ -257,7 +257,7 @@ std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std
                        [&parameters, &p, counter, file](std::vector<float>& scratch) {
                          if (counter)
                            return std::span(static_cast<const std::byte*>(p.value.data), 8);
-                         scratch = parameters.to_file_order(p);
+                         scratch = parameters.file_values(p);
                          check_values(place_of(file, p.name), p, scratch, kSaveRemedy);
                          return std::as_bytes(std::span<const float>(scratch));
                        }});

@@ -29,7 +29,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
 std::string save_state_dict(const std::filesystem::path& path, const Parameters& parameters,
                             const Metadata& metadata);
 
-/// The hash that save_state_dict would give.
+/// The hash that save_state_dict would give. Throws Error{numeric} likewise.
 std::string state_hash(const Parameters& parameters);
 
 /// The parameters as tensors to write, for a writer of more than a state_dict. `file` is named in

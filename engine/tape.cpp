@@ -1,3 +1,4 @@
+// Recording: slots, parameters, gradients, and the passes of deferred tensors.
 #include "engine/tape.h"
 
 #include "kernels/norm.h"

@@ -1,3 +1,4 @@
+// The training step and the loop over epochs.
 #include "engine/trainer.h"
 
 #include <chrono>
@@ -15,12 +16,6 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void record_model(Parameters& parameters, const Model& model, int bands, Backend backend) {
-  Tape tape(parameters, {backend, parameters.dtype, Mode::eval});
-  const Net net{&tape, ""};
-  model(net, net.resident({1, 64, 64, bands}, parameters.dtype, "image"));
-}
-
 [[noreturn]] void throw_nonfinite(const char* what, double value) {
   throw Error(ExitCode::numeric, "diverged", fmt::format("the {} is {}", what, value),
               "training has diverged; no weight was changed by this step",
@@ -28,14 +23,6 @@ void record_model(Parameters& parameters, const Model& model, int bands, Backend
 }
 
 }  // namespace
-
-void declare_parameters(Parameters& parameters, const Model& model, int bands, std::uint64_t seed,
-                        Backend backend) {
-  if (parameters.allocated()) return;
-  record_model(parameters, model, bands, backend);
-  parameters.allocate();
-  parameters.initialize(seed);
-}
 
 /// The recorded step, its plan and memory.
 struct Trainer::Training {
@@ -132,6 +119,10 @@ bool Trainer::limit_reached(const Progress& progress) const {
 
 Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& observer,
                       Progress progress) {
+  if (train.batches() < options_.accumulate)
+    throw Error(ExitCode::usage, "accumulate", fmt::format("--accumulate {}", options_.accumulate),
+                fmt::format("an epoch has {} batches, so it would make no step", train.batches()),
+                "use a smaller --accumulate or --batch");
   started_seconds_ = now_seconds();
   schedule_.steps_per_epoch = std::max<std::int64_t>(1, train.batches() / options_.accumulate);
   schedule_.total_steps =
@@ -183,7 +174,7 @@ Progress Trainer::run_epoch(BatchSource& train, Observer& observer, Progress pro
   return progress;
 }
 
-EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, double began) {
+EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, double began_seconds) {
   EpochReport report;
   report.epoch = progress.epoch;
   report.step = progress.step;
@@ -206,7 +197,7 @@ EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, doub
   }
   const bool patient = options_.patience == 0 || progress.epochs_without_better < options_.patience;
   progress.finished = progress.epoch >= options_.epochs || !patient || limit_reached(progress);
-  report.seconds = now_seconds() - began;
+  report.seconds = now_seconds() - began_seconds;
   return report;
 }
 

@@ -54,13 +54,13 @@ TEST_CASE("torchvision's and timm's names, with a classifier and without counter
   Parameters model;
   add_small_model(model);
   model.initialize(9);
-  const std::vector<float> head = model.to_file_order(*model.find("segmentation_head.0.weight"));
+  const std::vector<float> head = model.file_values(*model.find("segmentation_head.0.weight"));
   const Loaded loaded = load_encoder_weights(file.path, model);
   CHECK(loaded.notes == std::vector<std::string>{"prefix 'module.' taken off 1 tensor names",
                                                  "classifier left out (fc.bias, fc.weight)",
                                                  "5 encoder tensors read"});
   file.check_encoder_equals(model);
-  CHECK(model.to_file_order(*model.find("segmentation_head.0.weight")) == head);
+  CHECK(model.file_values(*model.find("segmentation_head.0.weight")) == head);
 }
 
 TEST_CASE("a full SMP model gives its encoder alone") {

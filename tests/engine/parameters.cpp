@@ -31,14 +31,22 @@ TEST_CASE("filters go to files as K x C x R x S and come back") {
   Parameter& p = parameters.get("w", {2, 3, 3, 4}, true, Role::weight, Init::torch_default);
   parameters.allocate();
   parameters.initialize(1);
-  const std::vector<float> file = parameters.to_file_order(p);
+  const std::vector<float> file = parameters.file_values(p);
   // k = 1, c = 2, r = 0, s = 1
   CHECK(file[((1 * 4 + 2) * 3 + 0) * 3 + 1] == values(p)[((1 * 3 + 0) * 3 + 1) * 4 + 2]);
   const std::vector<float> before(values(p), values(p) + p.count());
   parameters.initialize(2);
-  parameters.from_file_order(p, file);
+  parameters.set_file_values(p, file);
   CHECK(std::equal(before.begin(), before.end(), values(p)));
   CHECK(p.file_shape() == std::vector<std::int64_t>{2, 4, 3, 3});
+}
+
+TEST_CASE("a counter has no values of files' order") {
+  Parameters parameters;
+  Parameter& p = parameters.get("batches", {}, false, Role::counter, Init::zeros);
+  parameters.allocate();
+  CHECK_THROWS_AS(parameters.file_values(p), Error);
+  CHECK_THROWS_AS(parameters.set_file_values(p, {1}), Error);
 }
 
 TEST_CASE("every rule of initialisation has its variance") {
@@ -65,7 +73,7 @@ TEST_CASE("a parameter's values depend on seed and name alone") {
     Parameter& p = parameters.get("w", {4, 3, 3, 4}, true, Role::weight, Init::xavier_uniform);
     parameters.allocate();
     parameters.initialize(seed);
-    return parameters.to_file_order(p);
+    return parameters.file_values(p);
   };
   CHECK(draw(1, false) == draw(1, true));
   CHECK(draw(1, false) != draw(2, false));

@@ -125,6 +125,12 @@ TEST_CASE("gradients of several batches add up to one step") {
   Recorder recorder;
   train(o, recorder);
   CHECK(recorder.losses.size() == 6);  // 5 batches make 2 steps an epoch; the odd one is dropped
+
+  o.accumulate = 6;
+  CHECK_THROWS_WITH_AS(train(o, recorder),
+                       "error[E-accumulate] --accumulate 6 - an epoch has 5 batches, so it would "
+                       "make no step - use a smaller --accumulate or --batch",
+                       Error);
 }
 
 TEST_CASE("--steps, --patience and clipping are honoured") {

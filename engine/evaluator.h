@@ -1,0 +1,66 @@
+// Evaluating a model: logits of images, scores of a split.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/loss_expression.h"
+#include "engine/metrics.h"
+#include "engine/model.h"
+#include "engine/plan.h"
+
+namespace fjord {
+
+/// Batches of one split, in an order of its own.
+struct BatchSource {
+  virtual ~BatchSource() = default;
+  /// Makes `batch` of `epoch` the next one.
+  virtual void start(int epoch, std::int64_t batch) = 0;
+  /// Fills n x h x w x bands values and n x h x w labels (class, 255 = ignore); returns how many
+  /// images there were: fewer than n in the last batch of an evaluation, 0 when the epoch is over.
+  virtual int next(float* images, std::uint8_t* labels) = 0;
+  virtual std::int64_t batches() const = 0;
+};
+
+/// Sums over one pass of a split.
+struct Scores {
+  ConfusionMatrix confusion;
+  double loss = 0;  // per batch, weighted by images
+  std::int64_t images = 0;
+};
+
+/// Evaluation plans, one for each image size, batch size and loss met; the latest `kPlans` are
+/// kept.
+class Evaluator {
+ public:
+  /// The parameters are allocated; they and the arena must outlive the evaluator. The arena may be
+  /// shared with a training plan.
+  Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend, PlanOptions plan);
+
+  /// Logits of n x h x w x bands values: n x h x w x classes, valid until any plan of the arena is
+  /// run or made.
+  const float* predict(Shape images, const float* values);
+  /// Passes over a split, in batches of at most `batch`: confusion matrix and, when an expression
+  /// is given, loss. `classes` are the channels of the logits. Throws Error{numeric} for NaN.
+  Scores score(BatchSource& source, Shape batch, int classes, double threshold,
+               const LossExpression* loss);
+  /// Of the plan of these images, made when there is none yet: Plan::report, bytes of the arena.
+  std::string report(Shape images);
+  std::size_t arena_bytes(Shape images);
+
+ private:
+  struct Recorded;
+  Recorded& recorded(Shape images, const LossExpression* loss);
+
+  static constexpr std::size_t kPlans = 4;
+  const Model model_;
+  Parameters& parameters_;
+  Arena& arena_;
+  const Backend backend_;
+  const PlanOptions plan_;
+  std::vector<std::shared_ptr<Recorded>> recorded_;  // the latest used last
+};
+
+}  // namespace fjord

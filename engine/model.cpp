@@ -1,0 +1,16 @@
+// Parameters are declared by recording their model once.
+#include "engine/model.h"
+
+namespace fjord {
+
+void declare_parameters(Parameters& parameters, const Model& model, int bands, std::uint64_t seed,
+                        Backend backend) {
+  if (parameters.allocated()) return;
+  Tape tape(parameters, {backend, parameters.dtype, Mode::eval});
+  const Net net{&tape, ""};
+  model(net, net.resident({1, 64, 64, bands}, parameters.dtype, "image"));
+  parameters.allocate();
+  parameters.initialize(seed);
+}
+
+}  // namespace fjord
