@@ -129,18 +129,17 @@ ImageInfo describe(const PngReader& reader, const PngHeader& header, const ReadO
   return info;
 }
 
-/// Asks libpng for whole samples: packed values for labels, scaled ones and colours for images.
+/// Asks libpng for whole samples: plain values for labels, scaled ones for images; of a palette the
+/// indices, since libpng gives an index beyond the palette a colour without a word.
 void set_transforms(PngReader& reader, const PngHeader& header, const ImageInfo& info, bool label) {
   reader.run([&] {
-    if (label) {
+    if (label || header.palette()) {
       png_set_packing(reader.png);
       if (header.palette()) png_set_check_for_invalid_index(reader.png, 0);
-    } else if (header.palette()) {
-      png_set_palette_to_rgb(reader.png);
     } else {
       png_set_expand_gray_1_2_4_to_8(reader.png);
+      if (info.alpha && header.transparency) png_set_tRNS_to_alpha(reader.png);
     }
-    if (info.alpha && header.transparency) png_set_tRNS_to_alpha(reader.png);
     if (header.depth == 16 && std::endian::native == std::endian::little) png_set_swap(reader.png);
     png_set_interlace_handling(reader.png);
     png_read_update_info(reader.png, reader.info);
@@ -174,6 +173,28 @@ void keep_palette(PngReader& reader, Image& image) {
   }
 }
 
+/// The colours of a palette's indices, with its alpha where that is asked for.
+Image colors_of(PngReader& reader, const Image& indices, int bands) {
+  png_colorp colors = nullptr;
+  png_bytep alphas = nullptr;
+  int count = 0, alpha_count = 0;
+  reader.run([&] {
+    png_get_PLTE(reader.png, reader.info, &colors, &count);
+    png_get_tRNS(reader.png, reader.info, &alphas, &alpha_count, nullptr);
+  });
+  Image image = make_image(indices.height, indices.width, bands, DType::u8);
+  auto* to = reinterpret_cast<png_bytep>(image.pixels.data());
+  for (const std::byte index : indices.pixels) {
+    const int i = std::to_integer<int>(index);
+    if (i >= count)
+      damaged(reader.source, "PNG",
+              fmt::format("a pixel has colour {} of a palette of {}", i, count));
+    for (const png_byte value : {colors[i].red, colors[i].green, colors[i].blue}) *to++ = value;
+    if (bands == 4) *to++ = i < alpha_count ? alphas[i] : png_byte{255};
+  }
+  return image;
+}
+
 }  // namespace
 
 ImageInfo probe_png(ByteSource& source, const ReadOptions& options) {
@@ -188,12 +209,13 @@ Image decode_png(ByteSource& source, const ReadOptions& options) {
   const ImageInfo info = describe(reader, header, options);
   const bool label = options.purpose == Purpose::label;
   set_transforms(reader, header, info, label);
-  const bool extra = info.alpha && !options.keep_alpha;
-  Image image = make_image(info.height, info.width, info.bands + (extra ? 1 : 0), info.dtype);
+  const int bands = info.bands + (info.alpha && !options.keep_alpha ? 1 : 0);
+  Image image = make_image(info.height, info.width, header.palette() ? 1 : bands, info.dtype);
   read_pixels(reader, image);
   if (header.palette() && label) {
     keep_palette(reader, image);
   } else if (header.palette()) {
+    image = colors_of(reader, image, bands);
     image.notes.push_back("palette converted to RGB");
   } else if (header.depth < 8 && !label) {
     image.notes.push_back(fmt::format("{}-bit samples scaled to 8 bits", header.depth));

@@ -4,6 +4,7 @@
 #include "data/image.h"
 #include "kernels/error.h"
 #include "tests/images/image_files.h"
+#include "tests/images/messages.h"
 
 namespace fjord {
 namespace {
@@ -107,6 +108,16 @@ TEST_CASE("PNG row 35: a palette becomes RGB in images and stays indices in labe
     CHECK(probe_bytes(file, "a.png").bands == 3);
     CHECK(probe_bytes(file, "a.png", label).bands == 1);
   }
+}
+
+TEST_CASE("PNG row 35: an index beyond the palette has no colour; in a label it is a value") {
+  PngSpec spec{.width = 4, .height = 1, .depth = 8, .color = 3};
+  spec.palette = {{10, 20, 30}, {40, 50, 60}};
+  const Bytes file = make_png(spec, {0, 1, 2, 0});
+  CHECK(message_of([&] { decode_image(file, "a.png"); }) ==
+        "error[E-image-damaged] cannot read a.png - the PNG is damaged: a pixel has colour 2 of a "
+        "palette of 2 - restore the file from its source, or take it out of the data set");
+  CHECK(values(decode_image(file, "a.png", label)) == std::vector<int>{0, 1, 2, 0});
 }
 
 TEST_CASE("PNG row 38: opaque alpha is dropped and said, real alpha is refused or kept") {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -253,6 +254,25 @@ TEST_CASE("a folder that is not there, or a target that cannot be replaced, is n
         "error[E-write] " + (folder / "taken").string() +
             " - renaming to it failed: Is a directory" + remedy);
   CHECK(files_in(folder) == 1);
+}
+
+TEST_CASE("row 70: a name of 255 bytes is written") {
+  const ScratchFolder folder;
+  const fs::path path = folder / std::string(255, 'n');
+  AtomicFile file(path);
+  file.write("all of it");
+  file.commit();
+  CHECK(fs::file_size(path) == 9);
+}
+
+TEST_CASE("a device or a pipe is not replaced by a file") {
+  const ScratchFolder folder;
+  const fs::path pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of([&] { AtomicFile{pipe}; }) ==
+        "error[E-write] " + pipe.string() +
+            " - it is a device or a pipe, and only files are replaced - give the path of a file");
+  CHECK(fs::is_fifo(pipe));
 }
 
 }  // namespace fjord

@@ -115,6 +115,12 @@ TEST_CASE("a flag that the optimizer or the schedule does not read is refused") 
   CHECK(refusal({"d", "--optimizer", "sgd", "--momentum", "0.5", "--nesterov"}) == "accepted");
 }
 
+TEST_CASE("row 73: as many class weights as classes") {
+  CHECK(refusal({"d", "--classes", "6", "--class-weights", "1,2,3"}) ==
+        "error[E-class-weights] --class-weights has 3 numbers - --classes 6 needs one for each "
+        "class - give as many as there are classes");
+}
+
 TEST_CASE("a lowest rate above the first is refused where the schedule has one") {
   CHECK(refusal({"d", "--lr", "0.001", "--eta-min", "0.5"}) ==
         "error[E-conflict] --eta-min 0.5 and --lr 0.001 - the lowest rate is above the first, so "
