@@ -136,9 +136,10 @@ Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& obs
       observer.save(progress, false);
       return progress;
     }
+    const double trained = now_seconds() - began;
+    const double images = static_cast<double>((progress.batch - first) * options_.image.n);
     EpochReport report = end_epoch(validation, progress, began);
-    report.images_per_s =
-        static_cast<double>((progress.batch - first) * options_.image.n) / (now_seconds() - began);
+    report.images_per_s = images / trained;
     progress.batch = 0;
     progress.epoch_loss = 0;
     observer.on_epoch(report);
