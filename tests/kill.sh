@@ -3,4 +3,4 @@
 # end in the bytes of the run that was never killed. Needs the release build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-FJORD_KILLS=${1:-200} build/release/tests/tools/test_resume --success
+FJORD_KILLS=${1:-200} build/release/tests/tools/test_resume
