@@ -1,6 +1,8 @@
 // The frame of every program.
 #include "tools/program.h"
 
+#include <fcntl.h>
+
 #include <csignal>
 #include <cstdio>
 #include <new>
@@ -39,6 +41,12 @@ Isa isa_of(const std::string& name) {
                            : Isa::automatic;
 }
 
+// Where stderr is closed, the next file opened would get its number, and messages with it.
+void hold_standard_numbers() {
+  for (const int number : {0, 1, 2})
+    if (::fcntl(number, F_GETFD) == -1) ::open("/dev/null", O_RDONLY);
+}
+
 }  // namespace
 
 void apply_common_flags(const CommonFlags& flags) {
@@ -57,6 +65,7 @@ void announce_device(const CommonFlags& flags) {
 }
 
 int run_program(int argc, char** argv, int (*body)(int argc, char** argv)) {
+  hold_standard_numbers();
   wait_politely(argv);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);

@@ -106,6 +106,20 @@ TEST_CASE("stopped by a signal and gone on with, a run gives the same bytes") {
   }
 }
 
+TEST_CASE("SIGHUP: saved and stopped with 75, unless nohup has it ignored") {
+  const TrainedRun& trained = trained_run();
+  for (const auto& [handler, code] : {std::pair{SIG_DFL, 75}, {SIG_IGN, 0}}) {
+    const TempFolder folder;
+    const fs::path out = folder / "run";
+    const auto before = ::signal(SIGHUP, handler);  // what the program starts with
+    const pid_t pid = start(tiny_training(trained.data, out), {.folder = folder.path});
+    ::signal(SIGHUP, before);
+    REQUIRE(wait_for_file(out / "steps.csv", "\n1,"));
+    ::kill(pid, SIGHUP);
+    CHECK(wait_for(pid) == code);
+  }
+}
+
 TEST_CASE("a second interrupt ends the program at once") {
   const TrainedRun& trained = trained_run();
   const TempFolder folder;
