@@ -1,7 +1,8 @@
-// One block of memory, page-aligned, zeroed, committed by the operating system when first touched.
+// One block of a device's memory: page-aligned and zeroed; on the host committed when first
+// touched.
 #pragma once
 
-#include <cstddef>
+#include "kernels/device.h"
 
 namespace fjord {
 
@@ -9,20 +10,19 @@ namespace fjord {
 /// large as the largest of them.
 class Arena {
  public:
-  Arena() = default;
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena();
+  explicit Arena(Backend backend = Backend::cpu) : backend_(backend) {}
 
   /// Grows to at least `bytes`; what was in it is lost and its address changes. Throws
-  /// Error{io, "memory"} when the system has not that much, and stays as it was.
+  /// Error{io, "memory"} on the host, Error{device, "memory"} on another device, when there is not
+  /// that much, and stays as it was where the host refused.
   void reserve(std::size_t bytes);
-  std::byte* data() const { return data_; }
-  std::size_t bytes() const { return bytes_; }
+  std::byte* data() const { return block_.data(); }
+  std::size_t bytes() const { return block_.bytes(); }
+  Backend backend() const { return backend_; }
 
  private:
-  std::byte* data_ = nullptr;
-  std::size_t bytes_ = 0;
+  Backend backend_;
+  DeviceBlock block_;
 };
 
 }  // namespace fjord

@@ -44,18 +44,19 @@ auto demand(const fs::path& path, F operation) {
 }
 
 template <class T>
-std::int64_t count_not_finite(const Buffer& buffer) {
-  const T* values = static_cast<const T*>(buffer.data);
+std::int64_t count_not_finite(std::span<const std::byte> bytes) {
+  const T* values = reinterpret_cast<const T*>(bytes.data());
   std::int64_t bad = 0;
-  for (std::int64_t i = 0; i < buffer.shape.count(); ++i)
+  for (std::size_t i = 0; i < bytes.size() / sizeof(T); ++i)
     bad += !(std::fabs(values[i]) <= std::numeric_limits<T>::max());
   return bad;
 }
 
-void check_finite(const fs::path& file, const NamedBuffer& state) {
+void check_finite(const fs::path& file, const NamedBuffer& state,
+                  std::span<const std::byte> bytes) {
   const Buffer& buffer = *state.buffer;
-  const std::int64_t bad = buffer.dtype == DType::f32   ? count_not_finite<float>(buffer)
-                           : buffer.dtype == DType::f64 ? count_not_finite<double>(buffer)
+  const std::int64_t bad = buffer.dtype == DType::f32   ? count_not_finite<float>(bytes)
+                           : buffer.dtype == DType::f64 ? count_not_finite<double>(bytes)
                                                         : 0;
   if (bad == 0) return;
   throw Error(ExitCode::numeric, "values",
@@ -64,20 +65,29 @@ void check_finite(const fs::path& file, const NamedBuffer& state) {
               "lower --lr, or train with --check to find the step that made them");
 }
 
+// The buffer's bytes where the host can read them: in place, or fetched into `scratch`.
+std::span<const std::byte> bytes_at_host(const NamedBuffer& state, std::vector<float>& scratch) {
+  const Buffer& buffer = *state.buffer;
+  Device& home = device(state.backend);
+  if (home.is_host()) return {static_cast<const std::byte*>(buffer.data), buffer.bytes()};
+  scratch.resize((buffer.bytes() + sizeof(float) - 1) / sizeof(float));
+  Stream in_order = stream(state.backend);
+  home.download(scratch.data(), buffer.data, buffer.bytes(), in_order);
+  return std::as_bytes(std::span(scratch)).first(buffer.bytes());
+}
+
 std::vector<TensorSource> state_sources(const fs::path& file,
                                         const std::vector<NamedBuffer>& state) {
   std::vector<TensorSource> sources;
-  for (const NamedBuffer& named : state) {
-    check_finite(file, named);
-    const Buffer& buffer = *named.buffer;
+  for (const NamedBuffer& named : state)
     sources.push_back({named.name,
-                       file_type(buffer.dtype),
-                       {buffer.shape.count()},
-                       [&buffer](std::vector<float>&) {
-                         return std::span(static_cast<const std::byte*>(buffer.data),
-                                          buffer.bytes());
+                       file_type(named.buffer->dtype),
+                       {named.buffer->shape.count()},
+                       [&named, file](std::vector<float>& scratch) {
+                         const auto bytes = bytes_at_host(named, scratch);
+                         check_finite(file, named, bytes);
+                         return bytes;
                        }});
-  }
   return sources;
 }
 
@@ -179,9 +189,10 @@ Metadata read_training(const fs::path& path, const std::vector<NamedBuffer>& sta
   for (const TensorEntry& entry : file.header().tensors)
     for (const NamedBuffer& named : state)
       if (named.name == entry.name) {
-        const std::span bytes(static_cast<std::byte*>(named.buffer->data), entry.bytes());
-        file.read(entry, bytes);
-        check_finite(path, named);
+        const std::vector<std::byte> bytes = file.read(entry);
+        check_finite(path, named, bytes);
+        Stream in_order = stream(named.backend);
+        device(named.backend).upload(named.buffer->data, bytes.data(), bytes.size(), in_order);
         digests.push_back(digest_of(entry, bytes));
       }
   verify_hash(file, digests);

@@ -11,10 +11,11 @@
 namespace fjord {
 
 /// State kept beside the weights: an optimizer's moments, an average of the weights. Flat, of any
-/// type; the buffer outlives the call.
+/// type, in the memory of the backend's device; the buffer outlives the call.
 struct NamedBuffer {
   std::string name;
   const Buffer* buffer = nullptr;
+  Backend backend = Backend::cpu;
 };
 
 /// What a checkpoint is made of. Equal contents give equal bytes.

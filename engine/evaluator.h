@@ -37,7 +37,8 @@ class Evaluator {
  public:
   /// The parameters are allocated; they and the arena must outlive the evaluator. The arena may be
   /// shared with a training plan.
-  Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend, PlanOptions plan);
+  Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend, PlanOptions plan,
+            Precision precision = Precision::fp32);
 
   /// Logits of n x h x w x bands values: n x h x w x classes, valid until any plan of the arena is
   /// run or made.
@@ -53,6 +54,8 @@ class Evaluator {
  private:
   struct Recorded;
   Recorded& recorded(Shape images, const LossExpression* loss);
+  void run(Recorded& recorded, const float* images);
+  Buffer at_device(const std::uint8_t* labels, Shape shape);
 
   static constexpr std::size_t kPlans = 4;
   const Model model_;
@@ -60,6 +63,10 @@ class Evaluator {
   Arena& arena_;
   const Backend backend_;
   const PlanOptions plan_;
+  const Precision precision_;
+  Stream stream_;
+  std::vector<float> logits_;  // of the latest prediction, where the host can't read the plan's
+  DeviceBlock labels_;         // likewise of the batch in hand
   std::vector<std::shared_ptr<Recorded>> recorded_;  // the latest used last
 };
 

@@ -48,8 +48,15 @@ void ConfusionMatrix::add(In logits, In label, double threshold, Stream& stream)
         to_string(logits.shape()), to_string(label.shape()));
   std::vector<std::int64_t> sums = counts_;
   Buffer counts{"confusion", {1, 1, 1, confusion_cells(classes_)}, DType::i64, sums.data()};
+  Device& home = device(stream.backend);
+  if (!home.is_host()) {
+    if (!scratch_) scratch_ = std::make_shared<DeviceBlock>(stream.backend, counts.bytes());
+    counts.data = scratch_->data();
+    home.upload(counts.data, sums.data(), counts.bytes(), stream);
+  }
   confusion_count(logits, label, InOut{&counts}, {.threshold_logit = threshold_logit(threshold)},
                   stream);
+  home.download(sums.data(), counts.data, counts.bytes(), stream);
   if (sums.back() > 0)
     throw Error(ExitCode::numeric, "nan",
                 fmt::format("the logits of {} pixels are not numbers", sums.back()),

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/confusion.h"
+#include "kernels/device.h"
 
 namespace fjord {
 
@@ -35,8 +37,8 @@ class ConfusionMatrix {
   explicit ConfusionMatrix(int channels = 1);
 
   /// Counts a batch: n x h x w x channels logits against u8 labels (255 and unknown ones count
-  /// nowhere). `threshold` is of the sigmoid, for one channel. Throws Error{numeric} when logits
-  /// are NaN, and counts nothing then.
+  /// nowhere), both in the memory of the stream's device. `threshold` is of the sigmoid, for one
+  /// channel. Throws Error{numeric} when logits are NaN, and counts nothing then.
   void add(In logits, In label, double threshold, Stream& stream);
   /// Counts label images: pixels whose truth is not a class count nowhere; a prediction that is not
   /// a class throws Error{dataset} naming it, and nothing is counted.
@@ -54,6 +56,7 @@ class ConfusionMatrix {
  private:
   int classes_;
   std::vector<std::int64_t> counts_;  // confusion_cells, the last one always 0 here
+  std::shared_ptr<DeviceBlock> scratch_;
 };
 
 /// The seed's seven figures. Recall and F1 are those of the foreground for two classes, else the

@@ -6,10 +6,10 @@ namespace fjord {
 void declare_parameters(Parameters& parameters, const Model& model, int bands, std::uint64_t seed,
                         Backend backend) {
   if (parameters.allocated()) return;
-  Tape tape(parameters, {backend, parameters.dtype, Mode::eval});
+  Tape tape(parameters, {.backend = backend, .dtype = parameters.dtype, .mode = Mode::declare});
   const Net net{&tape, ""};
   model(net, net.resident({1, 64, 64, bands}, parameters.dtype, "image"));
-  parameters.allocate();
+  parameters.allocate(backend);
   parameters.initialize(seed);
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/error.h"
+#include "kernels/device.h"
 
 namespace fjord {
 
@@ -33,8 +33,9 @@ std::vector<Segment> segments_of(const Parameters& parameters, const OptimizerOp
 Optimizer::Optimizer(Parameters& parameters, OptimizerOptions options, Backend backend)
     : parameters_(parameters),
       options_(std::move(options)),
-      stream_{backend, nullptr},
-      segments_(segments_of(parameters, options_)) {
+      stream_(stream(backend)),
+      segments_(segments_of(parameters, options_)),
+      mailbox_(device(backend).mailbox(sizeof(UpdateReport))) {
   check(parameters.allocated(), "Optimizer", "the parameters are not allocated yet");
   check(!segments_.empty(), "Optimizer", "no recorded backward pass writes any gradient");
   std::vector<const char*> names;
@@ -43,35 +44,79 @@ Optimizer::Optimizer(Parameters& parameters, OptimizerOptions options, Backend b
   else if (options_.sgd.momentum != 0)
     names = {"velocity"};
   const Shape flat{1, 1, 1, parameters.weight_count()};
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    state_memory_[i].reserve(static_cast<std::size_t>(flat.count()) * size_of(parameters.dtype));
-    state_.push_back({names[i], flat, parameters.dtype, state_memory_[i].data()});
+  for (const char* name : names) {
+    state_memory_.emplace_back(backend,
+                               static_cast<std::size_t>(flat.count()) * size_of(parameters.dtype));
+    state_.push_back({name, flat, parameters.dtype, state_memory_.back().data()});
   }
+  lay_out_scalars();
+  UpdateState first;
+  if (options_.rule.loss_scaling == LossScaling::dynamic) first.loss_scale = kFirstLossScale;
+  set_progress(first);
 }
 
-double Optimizer::gradient_norm(const Step& step) {
-  double norm = 0;
-  Buffer result{"gradient_norm", {}, DType::f64, &norm};
-  const Buffer* gradients = step.gradients ? step.gradients : &parameters_.gradients;
-  fjord::gradient_norm(In{gradients}, Out{&result}, segments_, stream_);
-  return norm * step.gradient_scale;
+// Each on a cache line of its own.
+void Optimizer::lay_out_scalars() {
+  constexpr std::size_t kLine = 256;
+  scalars_ = DeviceBlock(stream_.backend, 5 * kLine);
+  const auto struct_at = [this](std::size_t line, const char* name, std::size_t bytes) {
+    return Buffer{name,
+                  {1, 1, 1, static_cast<std::int64_t>(bytes)},
+                  DType::u8,
+                  scalars_.data() + line * kLine};
+  };
+  wish_ = struct_at(0, "wish", sizeof(UpdateWish));
+  progress_ = struct_at(1, "progress", sizeof(UpdateState));
+  params_ = struct_at(2, "params", sizeof(StepParams));
+  report_ = struct_at(3, "report", sizeof(UpdateReport));
+  norm_ = {"gradient_norm", {}, DType::f64, scalars_.data() + 4 * kLine};
+  loss_scale_ = {"loss_scale", {}, DType::f32, progress_.data};
 }
 
-void Optimizer::update(const Step& step, double norm) {
-  ++steps;
-  double scale = step.gradient_scale;
-  // As torch.nn.utils.clip_grad_norm_: the 1e-6 keeps the division finite.
-  if (options_.clip_norm > 0) scale *= std::min(1.0, options_.clip_norm / (norm + 1e-6));
-  StepParams values{steps, step.lr, scale};
-  Buffer params{"step", {1, 1, 1, sizeof(StepParams)}, DType::u8, &values};
-  const Buffer* gradients = step.gradients ? step.gradients : &parameters_.gradients;
-  InOut weights{&parameters_.weights};
+void Optimizer::wish(double lr, int batches) {
+  const UpdateWish wish{lr, options_.clip_norm, static_cast<double>(batches)};
+  device(stream_.backend).upload(wish_.data, &wish, sizeof wish, stream_);
+}
+
+void Optimizer::enqueue(const Sources& sources) {
+  const Buffer* gradients = sources.gradients ? sources.gradients : &parameters_.gradients;
+  gradient_norm(In{gradients}, Out{&norm_}, segments_, stream_);
+  prepare_update(In{&wish_}, In{sources.loss}, In{&norm_}, InOut{&progress_}, Out{&params_},
+                 Out{&report_}, options_.rule, stream_);
+  const InOut weights{&parameters_.weights};
+  const Out shadow = parameters_.shadow.data ? Out{&parameters_.shadow} : Out{};
   auto state = [this](std::size_t i) { return i < state_.size() ? InOut{&state_[i]} : InOut{}; };
   if (options_.kind == OptimizerKind::adamw)
-    adamw_update(In{&params}, In{gradients}, weights, state(0), state(1), segments_, options_.adamw,
-                 stream_);
+    adamw_update(In{&params_}, In{gradients}, weights, state(0), state(1), shadow, segments_,
+                 options_.adamw, stream_);
   else
-    sgd_update(In{&params}, In{gradients}, weights, state(0), segments_, options_.sgd, stream_);
+    sgd_update(In{&params_}, In{gradients}, weights, state(0), shadow, segments_, options_.sgd,
+               stream_);
+}
+
+void Optimizer::post() { mailbox_->post(report_.data, stream_); }
+
+UpdateReport Optimizer::take() {
+  UpdateReport report;
+  mailbox_->take(&report);
+  return report;
+}
+
+UpdateReport Optimizer::update(double lr, const Sources& sources) {
+  wish(lr);
+  enqueue(sources);
+  post();
+  return take();
+}
+
+UpdateState Optimizer::progress() {
+  UpdateState progress;
+  device(stream_.backend).download(&progress, progress_.data, sizeof progress, stream_);
+  return progress;
+}
+
+void Optimizer::set_progress(const UpdateState& progress) {
+  device(stream_.backend).upload(progress_.data, &progress, sizeof progress, stream_);
 }
 
 std::size_t Optimizer::bytes() const {

@@ -5,9 +5,8 @@
 #include <functional>
 #include <vector>
 
-#include "engine/arena.h"
 #include "engine/parameters.h"
-#include "kernels/kernel.h"
+#include "kernels/device.h"
 #include "kernels/optimizer.h"
 
 namespace fjord {
@@ -27,37 +26,56 @@ struct OptimizerOptions {
   double clip_norm = 0;  // of all gradients together; 0 is off
   /// Groups (no decay for norms, another rate for the encoder); absent: `weight_decay` for all.
   std::function<ParameterGroup(const Parameter&)> group;
+  UpdateRule rule = {};  // dynamic loss scaling for fp16
 };
 
 /// Updates every parameter that a recorded backward pass writes a gradient for; the others stay.
+/// One update is decided and made on the device: its wish goes there before, its report comes back
+/// when it suits, and an update whose loss or gradients are not finite changes no weight.
 class Optimizer {
  public:
   Optimizer(Parameters& parameters, OptimizerOptions options, Backend backend = Backend::cpu);
 
-  struct Step {
-    double lr = 0;
-    double gradient_scale = 1;          // multiplied into the gradients (accumulation)
-    const Buffer* gradients = nullptr;  // absent: the parameters' own
+  /// What the next update is made from.
+  struct Sources {
+    const Buffer* loss = nullptr;       // one value: the sum over the batches
+    const Buffer* gradients = nullptr;  // likewise; absent: the parameters' own
   };
-  /// The l2 norm of all gradients, scaled and not yet clipped.
-  double gradient_norm(const Step& step);
-  /// One update. `norm` is what gradient_norm gave.
-  void update(const Step& step, double norm);
+  /// Uploads the rate, and how many batches were summed.
+  void wish(double lr, int batches = 1);
+  /// Queues norm, decision and update: what a Replay may record.
+  void enqueue(const Sources& sources);
+  /// Sends the report of the update on its way; take() waits for the oldest one sent.
+  void post();
+  UpdateReport take();
+  /// All of it for one update of one batch.
+  UpdateReport update(double lr, const Sources& sources);
 
-  /// Updates made so far: Adam's bias correction counts them. Part of a checkpoint.
-  std::int64_t steps = 0;
+  /// Where the run stands: updates made (Adam's bias correction counts them), the loss scale. Part
+  /// of a checkpoint. Reading waits for the updates queued.
+  UpdateState progress();
+  void set_progress(const UpdateState& progress);
+  /// The f32 scalar that fp16's loss gradient is multiplied by.
+  const Buffer& loss_scale() const { return loss_scale_; }
+
   /// Flat moments, for checkpoints; named "moment1", "moment2" or "velocity".
   std::vector<Buffer>& state() { return state_; }
+  Backend backend() const { return stream_.backend; }
   std::size_t bytes() const;
   const std::vector<Segment>& segments() const { return segments_; }
 
  private:
+  void lay_out_scalars();
+
   Parameters& parameters_;
   const OptimizerOptions options_;
   Stream stream_;
   std::vector<Segment> segments_;
   std::vector<Buffer> state_;
-  Arena state_memory_[2];
+  std::vector<DeviceBlock> state_memory_;
+  DeviceBlock scalars_;
+  Buffer wish_, norm_, progress_, params_, report_, loss_scale_;
+  std::unique_ptr<Mailbox> mailbox_;
 };
 
 }  // namespace fjord

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/error.h"
+#include "kernels/pointwise.h"
 #include "kernels/rng.h"
 
 namespace fjord {
@@ -41,8 +42,7 @@ double spread(const Parameter& p) {
 
 // Two words of the parameter's own stream for every value.
 template <class T>
-void initialize_values(Parameter& p, std::uint64_t seed) {
-  auto* values = static_cast<T*>(p.value.data);
+void initialize_values(const Parameter& p, std::uint64_t seed, T* values) {
   if (p.init == Init::zeros || p.init == Init::ones) {
     std::fill_n(values, p.count(), p.init == Init::ones ? T{1} : T{0});
     return;
@@ -59,6 +59,27 @@ void initialize_values(Parameter& p, std::uint64_t seed) {
   }
 }
 
+// A parameter's values for the host to write, then sent to where it lives; on the host in place.
+template <class T, class F>
+void write_values(Backend backend, Parameter& p, F write) {
+  Device& home = device(backend);
+  if (home.is_host()) return write(static_cast<T*>(p.value.data));
+  std::vector<T> values(static_cast<std::size_t>(p.count()));
+  write(values.data());
+  Stream in_order = stream(backend);
+  home.upload(p.value.data, values.data(), p.value.bytes(), in_order);
+}
+
+template <class T, class F>
+void read_values(Backend backend, const Parameter& p, F read) {
+  Device& home = device(backend);
+  if (home.is_host()) return read(static_cast<const T*>(p.value.data));
+  std::vector<T> values(static_cast<std::size_t>(p.count()));
+  Stream in_order = stream(backend);
+  home.download(values.data(), p.value.data, p.value.bytes(), in_order);
+  read(static_cast<const T*>(values.data()));
+}
+
 // Calls f(index in K x C x R x S, index in K x R x S x C) for every value.
 template <class F>
 void for_each_file_index(const Parameter& p, F f) {
@@ -72,6 +93,11 @@ void for_each_file_index(const Parameter& p, F f) {
       for (std::int64_t r = 0; r < s.h; ++r)
         for (std::int64_t q = 0; q < s.w; ++q)
           f(((k * s.c + c) * s.h + r) * s.w + q, ((k * s.h + r) * s.w + q) * s.c + c);
+}
+
+Buffer view(const Parameter& p, const Buffer& flat) {
+  return {p.name, p.shape, flat.dtype,
+          static_cast<std::byte*>(flat.data) + p.offset * size_of(flat.dtype)};
 }
 
 }  // namespace
@@ -105,8 +131,9 @@ Parameter* Parameters::find(std::string_view name) {
   return it == by_name_.end() ? nullptr : it->second;
 }
 
-void Parameters::allocate() {
+void Parameters::allocate(Backend backend) {
   check(!allocated(), "Parameters", "allocated twice");
+  backend_ = backend;
   std::int64_t weight = 0, statistic = 0, counter = 0;
   for (auto p = list_.rbegin(); p != list_.rend(); ++p) {
     auto& end = p->role == Role::weight ? weight : p->role == Role::statistic ? statistic : counter;
@@ -114,8 +141,9 @@ void Parameters::allocate() {
     end += aligned_count(p->count());
   }
   weight_count_ = weight;
-  auto flat = [](Arena& memory, const char* name, std::int64_t count, DType type) {
-    memory.reserve(static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * size_of(type));
+  auto flat = [backend](DeviceBlock& memory, const char* name, std::int64_t count, DType type) {
+    memory = DeviceBlock(
+        backend, static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * size_of(type));
     return Buffer{name, {1, 1, 1, count}, type, memory.data()};
   };
   weights = flat(weight_memory_, "weights", weight, dtype);
@@ -123,38 +151,72 @@ void Parameters::allocate() {
   statistics = flat(statistic_memory_, "statistics", statistic, dtype);
   counters = flat(counter_memory_, "counters", counter, DType::i64);
   for (Parameter& p : list_) {
-    auto view = [&p](const Buffer& of) {
-      return Buffer{p.name, p.shape, of.dtype,
-                    static_cast<std::byte*>(of.data) + p.offset * size_of(of.dtype)};
-    };
     const Buffer& home = p.role == Role::weight      ? weights
                          : p.role == Role::statistic ? statistics
                                                      : counters;
-    p.value = view(home);
-    if (p.role == Role::weight) p.gradient = view(gradients);
+    p.value = view(p, home);
+    if (p.role == Role::weight) p.gradient = view(p, gradients);
   }
+}
+
+void Parameters::make_shadow(DType type) {
+  check(allocated() && dtype == DType::f32 && size_of(type) == 2, "Parameters",
+        "a shadow is of f32 weights, in 16 bits");
+  check(!shadow.data || shadow.dtype == type, "Parameters", "one type of shadow at a time");
+  if (shadow.data) return;
+  shadow_memory_ = DeviceBlock(
+      backend_, static_cast<std::size_t>(std::max<std::int64_t>(weight_count_, 1)) * size_of(type));
+  shadow = {"shadow", weights.shape, type, shadow_memory_.data()};
+  for (Parameter& p : list_)
+    if (p.role == Role::weight) p.shadow = view(p, shadow);
+  shadow_stale_ = true;
+}
+
+void Parameters::refresh_shadow(Stream& stream) {
+  if (!shadow.data || !shadow_stale_.exchange(false)) return;
+  copy_forward(In{&weights}, Out{&shadow}, stream);
 }
 
 void Parameters::initialize(std::uint64_t seed) {
   for (Parameter& p : list_) {
     if (p.role == Role::counter)
-      *static_cast<std::int64_t*>(p.value.data) = 0;
+      set_count(p, 0);
     else if (dtype == DType::f64)
-      initialize_values<double>(p, seed);
+      write_values<double>(backend_, p, [&](double* to) { initialize_values(p, seed, to); });
     else
-      initialize_values<float>(p, seed);
+      write_values<float>(backend_, p, [&](float* to) { initialize_values(p, seed, to); });
   }
+  shadow_stale_ = true;
 }
 
-std::size_t Parameters::bytes() const { return weights.bytes() + statistics.bytes(); }
+std::size_t Parameters::bytes() const {
+  return weights.bytes() + statistics.bytes() + (shadow.data ? shadow.bytes() : 0);
+}
+
+std::int64_t Parameters::count(const Parameter& p) const {
+  check(p.role == Role::counter, p.name, "it is no counter");
+  std::int64_t count = 0;
+  read_values<std::int64_t>(backend_, p, [&](const std::int64_t* from) { count = *from; });
+  return count;
+}
+
+void Parameters::set_count(Parameter& p, std::int64_t count) {
+  check(p.role == Role::counter, p.name, "it is no counter");
+  write_values<std::int64_t>(backend_, p, [&](std::int64_t* to) { *to = count; });
+}
 
 std::vector<float> Parameters::file_values(const Parameter& p) const {
   check(p.role != Role::counter, p.name, "a counter has no real values");
   std::vector<float> file(static_cast<std::size_t>(p.count()));
-  for_each_file_index(p, [&](std::int64_t to, std::int64_t from) {
-    file[to] = dtype == DType::f64 ? static_cast<float>(static_cast<double*>(p.value.data)[from])
-                                   : static_cast<float*>(p.value.data)[from];
-  });
+  const auto reorder = [&](const auto* values) {
+    for_each_file_index(p, [&](std::int64_t to, std::int64_t from) {
+      file[static_cast<std::size_t>(to)] = static_cast<float>(values[from]);
+    });
+  };
+  if (dtype == DType::f64)
+    read_values<double>(backend_, p, reorder);
+  else
+    read_values<float>(backend_, p, reorder);
   return file;
 }
 
@@ -162,12 +224,16 @@ void Parameters::set_file_values(Parameter& p, const std::vector<float>& values)
   check(p.role != Role::counter, p.name, "a counter has no real values");
   check(static_cast<std::int64_t>(values.size()) == p.count(), p.name, "{} values given for {}",
         values.size(), to_string(p.shape));
-  for_each_file_index(p, [&](std::int64_t from, std::int64_t to) {
-    if (dtype == DType::f64)
-      static_cast<double*>(p.value.data)[to] = values[from];
-    else
-      static_cast<float*>(p.value.data)[to] = values[from];
-  });
+  const auto reorder = [&](auto* to_values) {
+    for_each_file_index(p, [&](std::int64_t from, std::int64_t to) {
+      to_values[to] = values[static_cast<std::size_t>(from)];
+    });
+  };
+  if (dtype == DType::f64)
+    write_values<double>(backend_, p, reorder);
+  else
+    write_values<float>(backend_, p, reorder);
+  shadow_stale_ = true;
 }
 
 }  // namespace fjord

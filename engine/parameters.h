@@ -1,6 +1,7 @@
 // A model's state: flat buffers of weights, gradients and running statistics under SMP's names.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -8,8 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/arena.h"
-#include "kernels/view.h"
+#include "kernels/device.h"
 
 namespace fjord {
 
@@ -36,6 +36,7 @@ struct Parameter {
   bool trained = false;     // some recorded backward pass writes its gradient
   std::int64_t offset = 0;  // elements from the start of its role's flat buffer
   Buffer value, gradient;   // views into the flat buffers, bound by allocate()
+  Buffer shadow;            // the value in 16 bits, where a plan asked for it (make_shadow)
 
   std::int64_t count() const { return shape.count(); }
   /// The shape in files: PyTorch's order.
@@ -53,8 +54,9 @@ class Parameters {
   Parameter* find(std::string_view name);  // null when there is none
 
   /// Lays the flat buffers out in the order of creation reversed (roughly that of the backward
-  /// pass), each parameter at a multiple of 64 bytes. Called once, after the first recording.
-  void allocate();
+  /// pass), each parameter at a multiple of 64 bytes, in the memory of the backend's device. Called
+  /// once, after the first recording.
+  void allocate(Backend backend = Backend::cpu);
   /// Draws every value by its Init: Philox keyed by seed and name, so that no other parameter
   /// and no thread count changes it.
   void initialize(std::uint64_t seed);
@@ -67,12 +69,27 @@ class Parameters {
   std::size_t bytes() const;                                   // of weights and statistics
 
   /// A parameter's values as files have them: f32, filters in PyTorch's order (K, C, R, S). Not of
-  /// counters. Setting throws Error{usage} for another number of values.
+  /// counters. Setting throws Error{usage} for another number of values. Any thread may call these
+  /// for a parameter of its own.
   std::vector<float> file_values(const Parameter& parameter) const;
   void set_file_values(Parameter& parameter, const std::vector<float>& values);
+  /// The value of a counter.
+  std::int64_t count(const Parameter& counter) const;
+  void set_count(Parameter& counter, std::int64_t count);
 
-  const DType dtype;          // of weights, gradients and statistics: f32, or f64 in the tests
+  /// Keeps a copy of all weights in a 16-bit type, which filters are read from. A second call must
+  /// ask for the same type.
+  void make_shadow(DType dtype);
+  /// To be called by who wrote weights past set_file_values.
+  void changed_by_host() { shadow_stale_ = true; }
+  /// Brings the copy up to date with weights that were set by the host; the optimizer does so for
+  /// those it writes.
+  void refresh_shadow(Stream& stream);
+
+  const DType dtype;  // of weights, gradients and statistics: f32, or f64 in the tests
+  Backend backend() const { return backend_; }
   Buffer weights, gradients;  // flat, weight_count() values each
+  Buffer shadow;              // likewise, absent (no data) without make_shadow
   Buffer statistics;          // flat
   Buffer counters;            // flat, i64
 
@@ -80,7 +97,9 @@ class Parameters {
   std::deque<Parameter> list_;
   std::map<std::string, Parameter*, std::less<>> by_name_;
   std::int64_t weight_count_ = 0;
-  Arena weight_memory_, gradient_memory_, statistic_memory_, counter_memory_;
+  Backend backend_ = Backend::cpu;
+  std::atomic<bool> shadow_stale_ = false;
+  DeviceBlock weight_memory_, gradient_memory_, statistic_memory_, counter_memory_, shadow_memory_;
 };
 
 }  // namespace fjord

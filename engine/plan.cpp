@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
+#include <span>
 
-#include "kernels/error.h"
+#include "engine/safetensors.h"
+#include "kernels/device.h"
 
 namespace fjord {
 
@@ -31,22 +32,36 @@ const char* to_string(Kind kind) {
     case Kind::resident:
       return "inputs and results";
     case Kind::parameter:
+    case Kind::outside:
       return "parameters";
   }
   return "";
 }
 
 template <class T>
-std::int64_t count_nonfinite(const Buffer& buffer) {
-  const T* values = static_cast<const T*>(buffer.data);
-  return std::count_if(values, values + buffer.shape.count(),
-                       [](T value) { return !std::isfinite(value); });
+std::int64_t count_nonfinite(std::span<const T> values) {
+  return std::ranges::count_if(values, [](T value) { return !std::isfinite(value); });
 }
 
-std::int64_t count_nonfinite(const Buffer& buffer) {
-  if (buffer.dtype == DType::f32) return count_nonfinite<float>(buffer);
-  if (buffer.dtype == DType::f64) return count_nonfinite<double>(buffer);
-  return 0;
+template <class T>
+std::span<const T> values_in(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+
+std::int64_t count_nonfinite(const Buffer& buffer, Stream& stream) {
+  if (buffer.dtype == DType::u8 || buffer.dtype == DType::i64) return 0;
+  Device& home = device(stream.backend);
+  std::vector<std::byte> fetched;
+  std::span bytes(static_cast<const std::byte*>(buffer.data), buffer.bytes());
+  if (!home.is_host()) {
+    fetched.resize(buffer.bytes());
+    home.download(fetched.data(), buffer.data, buffer.bytes(), stream);
+    bytes = fetched;
+  }
+  if (buffer.dtype == DType::f32) return count_nonfinite(values_in<float>(bytes));
+  if (buffer.dtype == DType::f64) return count_nonfinite(values_in<double>(bytes));
+  const std::vector<float> wide = to_floats(file_type(buffer.dtype), bytes);
+  return count_nonfinite(std::span<const float>(wide));
 }
 
 double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
@@ -67,16 +82,18 @@ std::string passes_report(const std::vector<Pass>& passes, bool again) {
 }
 
 // All ones: a NaN in every floating-point type, an impossible class, an odd tap.
-void poison(const Slot& slot) { std::memset(slot.data, 0xFF, slot.bytes()); }
+void poison(const Slot& slot, Stream& stream) {
+  device(stream.backend).fill(slot.data, 0xFF, slot.bytes(), stream);
+}
 
 }  // namespace
 
 Plan::Plan(Tape& tape, Arena& arena, PlanOptions options)
-    : tape_(tape), arena_(arena), options_(options), stream_{tape.options.backend, nullptr} {
+    : tape_(tape), arena_(arena), options_(options), stream_(stream(tape.options.backend)) {
   check(tape.parameters.allocated(), "Plan", "the parameters are not allocated yet");
+  if (size_of(tape.options.dtype) == 2) tape.parameters.make_shadow(tape.options.dtype);
   find_lifetimes();
   lay_out();
-  arena_.reserve(arena_bytes_);
 }
 
 void Plan::find_lifetimes() {
@@ -90,7 +107,7 @@ void Plan::find_lifetimes() {
     for (Slot* slot : tape_.steps[i].writes) touch(slot, i);
   }
   for (Slot& slot : tape_.slots) {
-    if (slot.parameter) continue;
+    if (slot.parameter || slot.kind == Kind::outside) continue;
     if (slot.kind == Kind::resident || (options_.check && slot.first >= 0)) {
       slot.first = 0;
       slot.last = steps;
@@ -133,25 +150,35 @@ void Plan::lay_out() {
   }
 }
 
-void Plan::bind() {
-  if (bound_ == arena_.data()) return;
+bool Plan::bind() {
+  tape_.parameters.refresh_shadow(stream_);
+  arena_.reserve(arena_bytes_);
+  if (bound_ == arena_.data()) return false;
   bound_ = arena_.data();
   for (Slot* slot : planned_) slot->data = bound_ + slot->offset;
   for (Slot& slot : tape_.slots) {
     if (!slot.parameter) continue;
     const Parameter& p = *slot.parameter;
-    slot.data = slot.kind == Kind::gradient ? p.gradient.data : p.value.data;
+    slot.data = slot.kind == Kind::gradient   ? p.gradient.data
+                : slot.dtype == p.value.dtype ? p.value.data
+                                              : p.shadow.data;
   }
+  return true;
 }
 
-void Plan::run() { run_steps(0, tape_.steps.size()); }
+void Plan::run() {
+  bind();
+  enqueue();
+}
+
+void Plan::enqueue() { run_steps(0, tape_.steps.size()); }
 
 void Plan::run_forward() {
+  bind();
   run_steps(0, tape_.forward_steps ? tape_.forward_steps : tape_.steps.size());
 }
 
 void Plan::run_steps(std::size_t begin, std::size_t end) {
-  bind();
   for (std::size_t i = begin; i < end; ++i) {
     tape_.steps[i].run(stream_);
     if (options_.check) check_step(tape_.steps[i]);
@@ -159,10 +186,10 @@ void Plan::run_steps(std::size_t begin, std::size_t end) {
   }
 }
 
-void Plan::check_step(const Step& step) const {
+void Plan::check_step(const Step& step) {
   for (const Slot* slot : step.writes) {
     if (slot->kind == Kind::scratch) continue;
-    const std::int64_t bad = count_nonfinite(*slot);
+    const std::int64_t bad = count_nonfinite(*slot, stream_);
     if (bad > 0)
       throw Error(ExitCode::numeric, "nonfinite",
                   fmt::format("{}{}: {} of {} values of {} are not finite", step.path, step.op, bad,
@@ -173,11 +200,11 @@ void Plan::check_step(const Step& step) const {
 
 void Plan::poison_after(int step) {
   for (Slot* slot : planned_)
-    if (slot->last == step) poison(*slot);
+    if (slot->last == step) poison(*slot, stream_);
 }
 
 std::string Plan::report() const {
-  std::array<std::size_t, 5> by_kind{};
+  std::array<std::size_t, 6> by_kind{};
   std::vector<const Slot*> at_peak;
   for (const Slot* slot : planned_) {
     if (!alive(*slot, peak_step_)) continue;

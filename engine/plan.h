@@ -17,17 +17,22 @@ struct PlanOptions {
 
 class Plan {
  public:
-  /// Lays the tape's tensors out in the arena; both must outlive the plan. The parameters must be
+  /// Lays the tape's tensors out for the arena; both must outlive the plan. The parameters must be
   /// allocated.
   Plan(Tape& tape, Arena& arena, PlanOptions options = {});
 
-  /// Gives every tensor its address, so that inputs can be filled. Done by run() as well; needed
-  /// again after another plan of the same arena made it grow, when inputs must be refilled.
-  void bind();
+  /// Has the arena grow where it must, and gives every tensor its address, so that inputs can be
+  /// filled. Done by run() as well; needed again after another plan of the same arena made it grow,
+  /// when inputs must be refilled. True when addresses have changed.
+  bool bind();
   /// Runs every step in order, or the forward steps alone. With PlanOptions::check throws
   /// Error{numeric} at the first value that is not finite.
   void run();
   void run_forward();
+  /// Queues every step, for a plan that is bound: what a Replay records.
+  void enqueue();
+  /// Whether enqueue() only queues work: not where values are looked at between steps.
+  bool replayable() const { return !options_.check; }
 
   std::size_t arena_bytes() const { return arena_bytes_; }
   /// The largest sum of tensors alive at once: no plan can need less.
@@ -40,7 +45,7 @@ class Plan {
   void find_lifetimes();
   void lay_out();
   void run_steps(std::size_t begin, std::size_t end);
-  void check_step(const Step& step) const;
+  void check_step(const Step& step);
   void poison_after(int step);
 
   Tape& tape_;

@@ -62,7 +62,7 @@ void fill(const std::string& file, const Assignment& a, const std::vector<float>
     if (count < 0)
       throw Error(ExitCode::numeric, "values", place, fmt::format("a count of {}", count),
                   kReadRemedy);
-    *static_cast<std::int64_t*>(a.parameter->value.data) = count;
+    parameters.set_count(*a.parameter, count);
     return;
   }
   std::vector<float> changed;
@@ -232,7 +232,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
     const auto found = tensors.find(parameter.name);
     if (found == tensors.end()) {
       if (parameter.role == Role::counter)
-        *static_cast<std::int64_t*>(parameter.value.data) = 0;
+        parameters.set_count(parameter, 0);
       else
         mismatch.missing.push_back(parameter.name);
       continue;
@@ -255,8 +255,12 @@ std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std
     const bool counter = p.role == Role::counter;
     sources.push_back({p.name, counter ? FileType::i64 : FileType::f32, p.file_shape(),
                        [&parameters, &p, counter, file](std::vector<float>& scratch) {
-                         if (counter)
-                           return std::span(static_cast<const std::byte*>(p.value.data), 8);
+                         if (counter) {
+                           const std::int64_t count = parameters.count(p);
+                           scratch.resize(2);
+                           std::memcpy(scratch.data(), &count, sizeof count);
+                           return std::as_bytes(std::span<const float>(scratch));
+                         }
                          scratch = parameters.file_values(p);
                          check_values(place_of(file, p.name), p, scratch, kSaveRemedy);
                          return std::as_bytes(std::span<const float>(scratch));

@@ -2,6 +2,7 @@
 #include "engine/tape.h"
 
 #include "kernels/norm.h"
+#include "kernels/pointwise.h"
 #include "kernels/spatial.h"
 
 namespace fjord {
@@ -25,7 +26,10 @@ Tensor parameter_tensor(const Net& net, std::string_view name, Shape shape, bool
   Parameter& parameter = net.tape->parameters.get(key, shape, filter, role, init);
   Tensor& tensor = net.tape->parameter_tensors[key];
   if (tensor) return tensor;
-  const DType dtype = role == Role::counter ? DType::i64 : net.tape->parameters.dtype;
+  const bool copied = filter && size_of(net.tape->options.dtype) == 2;
+  const DType dtype = role == Role::counter ? DType::i64
+                      : copied              ? net.tape->options.dtype
+                                            : net.tape->parameters.dtype;
   tensor = new_slot(*net.tape, shape, dtype, key, Kind::parameter);
   tensor.slot->needs_grad = role == Role::weight && net.training();
   tensor.slot->parameter = &parameter;
@@ -49,6 +53,14 @@ Tensor record_pass(const Net& net, Tensor x) {
 
 }  // namespace
 
+TapeOptions tape_options(Backend backend, Precision precision, Mode mode) {
+  TapeOptions options{.backend = backend, .mode = mode};
+  if (precision == Precision::bf16) options.dtype = DType::bf16;
+  if (precision == Precision::fp16) options.dtype = DType::f16;
+  if (precision == Precision::tf32) options.math = ConvMath::tf32;
+  return options;
+}
+
 Tensor Net::tensor(Shape shape, std::string_view name, Kind kind) const {
   return tensor(shape, tape->options.dtype, name, kind);
 }
@@ -59,6 +71,21 @@ Tensor Net::tensor(Shape shape, DType dtype, std::string_view name, Kind kind) c
 
 Tensor Net::resident(Shape shape, DType dtype, std::string_view name) const {
   return tensor(shape, dtype, name, Kind::resident);
+}
+
+Tensor Net::exact_tensor(Shape shape, std::string_view name) const {
+  return tensor(shape, tape->parameters.dtype, name, Kind::activation);
+}
+
+Tensor Net::outside(Shape shape, DType dtype, std::string_view name) const {
+  return tensor(shape, dtype, name, Kind::outside);
+}
+
+Tensor Net::converted(Tensor x, DType dtype) const {
+  if (x.dtype() == dtype) return x;
+  Tensor y = new_slot(*tape, x.shape(), dtype, x.slot->name, Kind::activation);
+  record(copy_forward, in(materialize(x)), out(y));
+  return y;
 }
 
 Tensor Net::filter(std::string_view name, Shape shape, Init init) const {
@@ -77,12 +104,15 @@ Tensor Net::counter(std::string_view name) const {
   return parameter_tensor(*this, name, {}, false, Role::counter, Init::zeros);
 }
 
-void Net::record_step(Step step) const { tape->steps.push_back(std::move(step)); }
+void Net::record_step(Step step) const {
+  if (!declaring()) tape->steps.push_back(std::move(step));
+}
 
 Out Net::grad_sink(Tensor x) const {
   if (!x || !x.needs_grad()) return {};
   if (x.slot->grad) return Out{x.slot->grad, Write::add};
-  Tensor dx = new_slot(*tape, x.shape(), x.dtype(), x.slot->name + ".grad", Kind::gradient);
+  const DType dtype = x.slot->parameter ? tape->parameters.dtype : x.dtype();
+  Tensor dx = new_slot(*tape, x.shape(), dtype, x.slot->name + ".grad", Kind::gradient);
   dx.slot->parameter = x.slot->parameter;
   if (x.slot->parameter) x.slot->parameter->trained = true;
   x.slot->grad = dx.slot;

@@ -10,6 +10,7 @@
 
 #include "engine/parameters.h"
 #include "engine/tensor.h"
+#include "kernels/conv.h"
 #include "kernels/kernel.h"
 
 namespace fjord {
@@ -20,16 +21,26 @@ struct Step {
   std::string path;
   std::vector<Slot*> reads, writes;
   std::function<void(Stream&)> run;
+  std::string implementation = {};  // what a convolution's slot chose
 };
 
-/// Training: batch statistics, gradients. Evaluation: running statistics, no gradients.
-enum class Mode : std::uint8_t { train, eval };
+/// Training: batch statistics, gradients. Evaluation: running statistics, no gradients. Declaring:
+/// as evaluation, for the sake of the parameters' names and shapes; no step is left.
+enum class Mode : std::uint8_t { train, eval, declare };
 
 struct TapeOptions {
   Backend backend = Backend::cpu;
-  DType dtype = DType::f32;  // of activations
+  DType dtype = DType::f32;  // of activations and, where they differ from it, of filters' copies
   Mode mode = Mode::train;
+  ConvMath math = ConvMath::exact;  // of f32 convolutions
+  ConvTuning tuning = {};
 };
+
+/// What a step computes in. Weights, statistics, gradients of parameters and losses are f32 always;
+/// tf32 rounds the factors of convolutions, bf16 and fp16 are types of activations and filters.
+enum class Precision : std::uint8_t { fp32, tf32, bf16, fp16 };
+
+TapeOptions tape_options(Backend backend, Precision precision, Mode mode);
 
 /// A pass that gave a deferred tensor memory: once going forward, or `again` going backward.
 struct Pass {
@@ -66,14 +77,22 @@ struct Net {
   Net freeze() const { return {tape, path, true}; }
 
   bool training() const { return tape->options.mode == Mode::train && !frozen; }
+  bool declaring() const { return tape->options.mode == Mode::declare; }
 
   /// A tensor that lives as long as steps touch it.
   Tensor tensor(Shape shape, std::string_view name = "", Kind kind = Kind::activation) const;
   Tensor tensor(Shape shape, DType dtype, std::string_view name, Kind kind) const;
+  /// Of the type that statistics and losses have: f32, or f64 in the tests.
+  Tensor exact_tensor(Shape shape, std::string_view name) const;
   /// A tensor that lives for the whole plan: inputs, results.
   Tensor resident(Shape shape, DType dtype, std::string_view name) const;
+  /// A tensor whose memory is somebody else's: whoever runs the plan sets its address.
+  Tensor outside(Shape shape, DType dtype, std::string_view name) const;
+  /// x in another type: x itself, or a copy.
+  Tensor converted(Tensor x, DType dtype) const;
 
-  /// A trained parameter: its key is path + name. Filters are K x R x S x C.
+  /// A trained parameter: its key is path + name. Filters are K x R x S x C, and on a tape of
+  /// 16 bits read from their copy in that type.
   Tensor filter(std::string_view name, Shape shape, Init init) const;
   Tensor vector(std::string_view name, std::int64_t count, Init init) const;
   /// BN's running statistics and batch counter.
@@ -109,6 +128,7 @@ inline InOut inout(Tensor t) { return InOut{t.slot}; }
 
 template <class... Args>
 void Net::record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... args) const {
+  if (declaring()) return;
   kernel.require(tape->options.backend);
   Step step{kernel.name, path, {}, {}, nullptr};
   auto note = [&step](const auto& arg) {

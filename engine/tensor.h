@@ -10,7 +10,7 @@
 namespace fjord {
 
 /// Why memory is held; the plan reports its peak by kind.
-enum class Kind : std::uint8_t { activation, gradient, scratch, resident, parameter };
+enum class Kind : std::uint8_t { activation, gradient, scratch, resident, parameter, outside };
 
 struct Deferred;
 struct Parameter;

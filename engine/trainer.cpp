@@ -3,10 +3,10 @@
 
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <utility>
 
-#include "engine/ops.h"
-#include "kernels/pointwise.h"
+#include "engine/training_step.h"
 
 namespace fjord {
 
@@ -16,101 +16,46 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-[[noreturn]] void throw_nonfinite(const char* what, double value) {
-  throw Error(ExitCode::numeric, "diverged", fmt::format("the {} is {}", what, value),
-              "training has diverged; no weight was changed by this step",
-              "lower --lr, set --clip-norm 1, or find the layer with --check");
-}
-
 }  // namespace
 
-/// The recorded step, its plan and memory.
-struct Trainer::Training {
-  Training(const Model& model, Parameters& parameters, const TrainerOptions& options)
-      : tape(parameters, {options.backend, DType::f32, Mode::train}),
-        stream{options.backend, nullptr} {
-    const Net net{&tape, ""};
-    const Shape s = options.image;
-    image = net.resident(s, DType::f32, "image");
-    label = net.resident({s.n, s.h, s.w, 1}, DType::u8, "label");
-    loss = fjord::loss(net, model(net, image), label, options.loss);
-    net.backward();
-    plan.emplace(tape, arena, options.plan);
-    plan->bind();
-    optimizer.emplace(parameters, options.optimizer, options.backend);
-    if (options.accumulate > 1) {
-      accumulated_memory.reserve(parameters.gradients.bytes());
-      accumulated = parameters.gradients;
-      accumulated.data = accumulated_memory.data();
-    }
-  }
-
-  /// Adds the batch's gradients; true when an update is due.
-  bool accumulate(Parameters& parameters, int batches) {
-    if (batches == 1) return true;
-    copy_forward(In{&parameters.gradients},
-                 Out{&accumulated, batch_in_step == 0 ? Write::store : Write::add}, stream);
-    batch_in_step = (batch_in_step + 1) % batches;
-    return batch_in_step == 0;
-  }
-
-  Arena arena;
-  Tape tape;
-  Stream stream;
-  Tensor image, label, loss;
-  std::optional<Plan> plan;
-  std::optional<Optimizer> optimizer;
-  Arena accumulated_memory;
-  Buffer accumulated;
-  int batch_in_step = 0;
+/// A batch that was queued and whose result is still to come.
+struct Trainer::Flight {
+  std::int64_t step = 0;
+  int epoch = 0;
+  std::int64_t batch = 0, batches = 0;
+  double lr = 0, began = 0;
+  bool due = false;
 };
 
 Trainer::Trainer(Model model, Parameters& parameters, TrainerOptions options)
     : options_(std::move(options)), parameters_(parameters), schedule_(options_.schedule) {
   declare_parameters(parameters, model, static_cast<int>(options_.image.c), options_.seed,
                      options_.backend);
-  training_ = std::make_unique<Training>(model, parameters, options_);
-  evaluator_ = std::make_unique<Evaluator>(std::move(model), parameters, training_->arena,
-                                           options_.backend, options_.plan);
+  training_ = std::make_unique<TrainingStep>(model, parameters, options_);
+  training_->demand_memory(model);
+  training_->bind();
+  evaluator_ = std::make_unique<Evaluator>(std::move(model), parameters, training_->arena(),
+                                           options_.backend, options_.plan, options_.precision);
 }
 
 Trainer::~Trainer() = default;
 
-Optimizer& Trainer::optimizer() { return *training_->optimizer; }
+Optimizer& Trainer::optimizer() { return training_->optimizer(); }
 Evaluator& Trainer::evaluator() { return *evaluator_; }
-
-float* Trainer::images() {
-  training_->plan->bind();
-  return static_cast<float*>(training_->image.slot->data);
-}
-
-std::uint8_t* Trainer::labels() {
-  training_->plan->bind();
-  return static_cast<std::uint8_t*>(training_->label.slot->data);
-}
+float* Trainer::images() { return training_->images(); }
+std::uint8_t* Trainer::labels() { return training_->labels(); }
 
 Trainer::StepResult Trainer::step(double lr) {
-  Training& t = *training_;
-  t.plan->run();
-  StepResult result{*static_cast<const float*>(t.loss.slot->data), {}};
-  if (!std::isfinite(result.loss)) throw_nonfinite("loss", result.loss);
-  if (!t.accumulate(parameters_, options_.accumulate)) return result;
-  const Optimizer::Step update{lr, 1.0 / options_.accumulate,
-                               options_.accumulate > 1 ? &t.accumulated : nullptr};
-  result.gradient_norm = t.optimizer->gradient_norm(update);
-  if (!std::isfinite(*result.gradient_norm))
-    throw_nonfinite("norm of the gradients", *result.gradient_norm);
-  t.optimizer->update(update, *result.gradient_norm);
-  return result;
+  const bool due = training_->update_due();
+  training_->enqueue(lr);
+  return training_->take(due);
 }
 
 std::size_t Trainer::planned_bytes() const {
-  const Training& t = *training_;
-  return t.plan->arena_bytes() + parameters_.bytes() + parameters_.gradients.bytes() +
-         t.optimizer->bytes() + t.accumulated_memory.bytes();
+  return training_->bytes() + parameters_.bytes() + parameters_.gradients.bytes();
 }
 
-std::string Trainer::plan_report() const { return training_->plan->report(); }
+std::string Trainer::plan_report() const { return training_->report(); }
 
 bool Trainer::limit_reached(const Progress& progress) const {
   if (options_.max_steps > 0 && progress.step >= options_.max_steps) return true;
@@ -150,29 +95,49 @@ Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& obs
   return progress;
 }
 
-// Runs batches until the epoch ends, a limit is reached or a stop is asked for.
+// Runs batches until the epoch ends, a limit is reached or a stop is asked for. A device that works
+// by itself is asked for a batch's result after the next one is queued, so that it never waits.
 Progress Trainer::run_epoch(BatchSource& train, Observer& observer, Progress progress) {
+  TrainingStep& t = *training_;
   train.start(progress.epoch, progress.batch);
-  training_->batch_in_step = 0;  // what an epoch's end left short of a step is dropped
-  double step_loss = 0;
+  t.start_epoch();
+  step_loss_ = 0;
+  landed_seconds_ = now_seconds();
+  std::deque<Flight> flights;
+  const auto land_oldest = [&] {
+    land(flights.front(), progress, observer);
+    flights.pop_front();
+  };
   while (progress.batch < train.batches()) {
     const double began = now_seconds();
     train.next(images(), labels());
     const double lr = schedule_.rate(progress.step);
-    const StepResult result = step(lr);
+    const bool due = t.update_due();
+    t.enqueue(lr);
     ++progress.batch;
-    progress.epoch_loss += result.loss;
-    step_loss += result.loss / options_.accumulate;
-    if (result.gradient_norm) {
-      ++progress.step;
-      const double seconds = now_seconds() - began;
-      observer.on_step({progress.step, progress.epoch, progress.batch, train.batches(), lr,
-                        std::exchange(step_loss, 0), *result.gradient_norm, seconds,
-                        static_cast<double>(options_.image.n) / seconds});
-      if (limit_reached(progress) || observer.stop_requested()) break;
-    }
+    progress.step += due;
+    flights.push_back(
+        {progress.step, progress.epoch, progress.batch, train.batches(), lr, began, due});
+    while (flights.size() > (t.immediate() ? 0u : 1u)) land_oldest();
+    if (due && (limit_reached(progress) || observer.stop_requested())) break;
   }
+  while (!flights.empty()) land_oldest();
   return progress;
+}
+
+void Trainer::land(const Flight& flight, Progress& progress, Observer& observer) {
+  const StepResult result = training_->take(flight.due);
+  const double now = now_seconds(), last = std::exchange(landed_seconds_, now);
+  // A batch that fp16 could not count stands for the mean of those before it.
+  const double mean =
+      progress.epoch_loss / static_cast<double>(std::max<std::int64_t>(flight.batch - 1, 1));
+  progress.epoch_loss += std::isfinite(result.loss) ? result.loss : mean;
+  step_loss_ += result.loss / options_.accumulate;
+  if (!flight.due) return;
+  const double seconds = now - (training_->immediate() ? flight.began : last);
+  observer.on_step({flight.step, flight.epoch, flight.batch, flight.batches, flight.lr,
+                    std::exchange(step_loss_, 0), *result.gradient_norm, seconds,
+                    static_cast<double>(options_.image.n) / seconds, result.skipped});
 }
 
 EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, double began_seconds) {
@@ -198,6 +163,8 @@ EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, doub
   }
   const bool patient = options_.patience == 0 || progress.epochs_without_better < options_.patience;
   progress.finished = progress.epoch >= options_.epochs || !patient || limit_reached(progress);
+  if (options_.precision == Precision::fp16)
+    report.skipped = training_->optimizer().progress().skipped;
   report.seconds = now_seconds() - began_seconds;
   return report;
 }

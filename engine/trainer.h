@@ -33,12 +33,14 @@ struct StepReport {
   int epoch = 0;                        // from 0
   std::int64_t batch = 0, batches = 0;  // of the epoch, from 1
   double lr = 0, loss = 0, gradient_norm = 0, seconds = 0, images_per_s = 0;
+  bool skipped = false;  // fp16 alone: loss or gradients were not finite, no weight was changed
 };
 
 struct EpochReport {
   int epoch = 0;  // from 0
   std::int64_t step = 0;
   double lr = 0, train_loss = 0, seconds = 0, images_per_s = 0;
+  std::int64_t skipped = 0;  // updates left out since the run began (fp16)
   Scores validation;
   bool better = false;
 };
@@ -70,26 +72,32 @@ struct TrainerOptions {
   double threshold = 0.5;
   std::uint64_t seed = 0;
   Backend backend = Backend::cpu;
+  Precision precision = Precision::fp32;
   PlanOptions plan = {};
 };
+
+class TrainingStep;  // engine/training_step.h
 
 class Trainer {
  public:
   /// Records and plans one training step. Parameters that exist already (loaded weights) are kept,
-  /// fresh ones are drawn. They must outlive the trainer.
+  /// fresh ones are drawn. They must outlive the trainer. Throws Error{device, "device-memory"}
+  /// naming the largest batch that fits when a card has too little memory.
   Trainer(Model model, Parameters& parameters, TrainerOptions options);
   ~Trainer();
 
-  /// The next batch's memory, to be filled before step(): n x h x w x bands values, n x h x w
-  /// labels. Evaluations use it as well, so an address holds until the next one.
+  /// The next batch's memory on the host, to be filled before step(): n x h x w x bands values,
+  /// n x h x w labels. An address holds until the next step or evaluation.
   float* images();
   std::uint8_t* labels();
   struct StepResult {
     double loss = 0;                      // of the batch
-    std::optional<double> gradient_norm;  // when there was an update
+    std::optional<double> gradient_norm;  // when an update was due
+    bool skipped = false;                 // it was left out (fp16)
   };
-  /// One batch: forward, backward and, every `accumulate` batches, an update.
-  /// Throws Error{numeric} before the update when loss or gradients are not finite.
+  /// One batch: forward, backward and, every `accumulate` batches, an update; waits for its result.
+  /// Throws Error{numeric}, and no weight is changed by this or a later step, when loss or
+  /// gradients are not finite; under fp16 when that was so 25 times in a row.
   StepResult step(double lr);
 
   /// The whole run, or the rest of it. Throws Error{usage} when an epoch has fewer batches than a
@@ -105,17 +113,19 @@ class Trainer {
   std::string plan_report() const;
 
  private:
-  struct Training;
+  struct Flight;
+  void land(const Flight& flight, Progress& progress, Observer& observer);
   Progress run_epoch(BatchSource& train, Observer& observer, Progress progress);
   EpochReport end_epoch(BatchSource& validation, Progress& progress, double began_seconds);
   bool limit_reached(const Progress& progress) const;
 
   const TrainerOptions options_;
   Parameters& parameters_;
-  std::unique_ptr<Training> training_;
+  std::unique_ptr<TrainingStep> training_;
   std::unique_ptr<Evaluator> evaluator_;
   Schedule schedule_;
-  double started_seconds_ = 0;
+  double started_seconds_ = 0, landed_seconds_ = 0;
+  double step_loss_ = 0;  // of the step in hand, over the batches seen
 };
 
 }  // namespace fjord

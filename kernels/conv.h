@@ -20,15 +20,29 @@ constexpr std::int64_t conv_size(std::int64_t in, const Conv2d& conv) {
   return steps < 0 ? 0 : steps / conv.stride + 1;
 }
 
-/// Everything the choice of an implementation may depend on. Never a timing, never a thread count:
-/// the same command has to give the same bits.
+/// How products of f32 tensors are made: exactly, or of factors rounded to tf32 (10 bits of
+/// mantissa) by tensor cores. Tensors of 16 bits are multiplied as they are; sums are f32 always.
+enum class ConvMath : std::uint8_t { exact, tf32 };
+
+/// Leave to time the candidates on the card, for those who prefer speed to equal bits on every
+/// machine. Off unless asked for; what was found is kept in `folder` (none: in memory alone).
+struct ConvTuning {
+  bool timed = false;
+  std::string folder;
+};
+
+/// Everything the choice of an implementation may depend on. Never a timing (without tuning), never
+/// a thread count: the same command has to give the same bits.
 struct ConvShape {
   Shape x, weight, y;
   Conv2d conv;
   bool bias = false;
+  /// Of x, weight, y and their gradients; bias, dbias and dweight are f32 whatever it is.
   DType dtype = DType::f32;
   /// How backward-data will write dx. `add` plans scratch that serves both.
   Write write = Write::add;
+  ConvMath math = ConvMath::exact;
+  ConvTuning tuning = {};
 };
 
 /// One convolution pass made ready for its shapes: built once while recording, run every step.
@@ -56,5 +70,53 @@ inline Kernel<const ConvShape&, ConvForward&> prepare_conv_forward{"conv_forward
 inline Kernel<const ConvShape&, ConvBackwardData&> prepare_conv_backward_data{"conv_backward_data"};
 inline Kernel<const ConvShape&, ConvBackwardFilter&> prepare_conv_backward_filter{
     "conv_backward_filter"};
+
+/// "Nearest x2, concatenate, 3x3 with padding 1" of a decoder as one operation that never builds
+/// the enlarged image: y = conv(cat(up(low), skip), weight). Exact, since up and 3x3 together are a
+/// transposed 4x4 convolution of stride 2 whose filter is made of sums of the 3x3 one.
+struct UpsampleConvShape {
+  Shape low, skip;  // n x h x w x c1, n x 2h x 2w x c2; skip.n == 0: absent
+  Shape weight, y;  // k x 3 x 3 x (c1 + c2), n x 2h x 2w x k
+  DType dtype = DType::f32;
+  /// How backward-data will write dlow and dskip. `add` plans scratch that serves both.
+  Write write = Write::add;
+  ConvMath math = ConvMath::exact;
+  ConvTuning tuning = {};
+};
+
+/// Whether the identity holds: y is exactly twice as large as low, the window is 3x3. Elsewhere the
+/// three operations run one by one.
+constexpr bool upsample_conv_fits(const UpsampleConvShape& s) {
+  const bool skip = s.skip.n != 0;
+  const Shape y{s.low.n, 2 * s.low.h, 2 * s.low.w, s.weight.n};
+  const Shape weight{s.y.c, 3, 3, s.low.c + (skip ? s.skip.c : 0)};
+  return s.y == y && s.weight == weight && (!skip || s.skip == Shape{y.n, y.h, y.w, s.skip.c});
+}
+
+/// As for convolutions above; absent tensors are absent arguments. dlow and dskip may be absent.
+struct UpsampleConvForward {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(In low, In skip, In weight, Out y, void* scratch, Stream&)> run;
+};
+struct UpsampleConvBackwardData {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(In dy, In weight, Out dlow, Out dskip, void* scratch, Stream&)> run;
+};
+struct UpsampleConvBackwardFilter {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(In low, In skip, In dy, Out dweight, void* scratch, Stream&)> run;
+};
+
+/// Slots that a backend may leave empty (the CPU does): the caller then records the three
+/// operations. Throw where upsample_conv_fits is false.
+inline Kernel<const UpsampleConvShape&, UpsampleConvForward&> prepare_upsample_conv_forward{
+    "upsample_conv_forward"};
+inline Kernel<const UpsampleConvShape&, UpsampleConvBackwardData&>
+    prepare_upsample_conv_backward_data{"upsample_conv_backward_data"};
+inline Kernel<const UpsampleConvShape&, UpsampleConvBackwardFilter&>
+    prepare_upsample_conv_backward_filter{"upsample_conv_backward_filter"};
 
 }  // namespace fjord

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <typeinfo>
 
 #include "kernels/error.h"
 #include "kernels/view.h"
@@ -26,6 +27,9 @@ struct AnyKernel {
   AnyKernel(const AnyKernel&) = delete;
   virtual ~AnyKernel() = default;
   virtual bool filled(Backend backend) const = 0;
+  /// Copies the CUDA function of the slot of the same name in a library. False when that is another
+  /// kind of slot.
+  virtual bool take_cuda(const AnyKernel& from) = 0;
 
   const char* name;
   AnyKernel* next;
@@ -46,6 +50,12 @@ struct Kernel : AnyKernel {
     return backend == Backend::cpu ? cpu : backend == Backend::cuda ? cuda : reference;
   }
   bool filled(Backend backend) const override { return of(backend) != nullptr; }
+  bool take_cuda(const AnyKernel& from) override {
+    // By the name of the type: each library has its own copy of it.
+    if (typeid(from) != typeid(Kernel)) return false;
+    cuda = static_cast<const Kernel&>(from).cuda;
+    return true;
+  }
 
   /// Throws "max_pool_forward: no cuda kernel in this build" when the slot is empty.
   void require(Backend backend) const {

@@ -56,6 +56,9 @@ struct Lovasz {
   LabelRule label;
   double weight = 1;
   bool per_image = false;  // the mean of the losses of each image instead of one of the batch
+  /// On a GPU errors of several classes or images are sorted together, up to this many: more take
+  /// more memory, fewer more time.
+  std::int64_t together = std::int64_t{1} << 21;
 };
 
 /// Doubles that loss_forward leaves for loss_backward: per class the derivatives of the loss by the
@@ -64,21 +67,37 @@ constexpr std::int64_t loss_slope_count(std::int64_t classes, std::int64_t pixel
   return 2 * classes + pixel_losses;
 }
 
-/// logits, label -> slopes (f64, see above), loss (one value of the logits' type, stored or added).
+/// logits, label -> slopes (f64, see above), loss (one value, stored or added: f32 for logits of
+/// any type; the reference computes in f64).
 inline Kernel<In, In, Out, Out, const LossTerms&> loss_forward{"loss_forward"};
 
-/// logits, label -> slope (like logits: derivative by each logit of the hinge form, by each
-/// probability of the softmax form), scratch (i64, 2 values for every error that is sorted at once:
-/// lovasz_scratch_count), loss (stored or added).
+/// logits, label -> slope (f32, as many as logits: derivative by each logit of the hinge form, by
+/// each probability of the softmax form), scratch (i64, lovasz_scratch_count values), loss (f32,
+/// stored or added).
 inline Kernel<In, In, Out, Out, Out, const Lovasz&> lovasz_forward{"lovasz_forward"};
 
-constexpr std::int64_t lovasz_scratch_count(Shape logits, const Lovasz& lovasz) {
+/// The errors that are sorted against each other: of a class, of an image when `per_image`.
+constexpr std::int64_t lovasz_problem(Shape logits, const Lovasz& lovasz) {
   const std::int64_t pixels = logits.pixels() / (lovasz.per_image && logits.n > 0 ? logits.n : 1);
-  return 2 * pixels * (lovasz.label.form == LabelForm::elements ? logits.c : 1);
+  return pixels * (lovasz.label.form == LabelForm::elements ? logits.c : 1);
 }
 
-/// logits, label, slopes (absent without region and pixel losses), Lovasz slope (may be absent) ->
-/// dlogits of everything, written once. The gradient of the loss itself is 1: it is the root.
-inline Kernel<In, In, In, In, Out, const LossTerms&> loss_backward{"loss_backward"};
+/// The errors that are sorted in one go.
+constexpr std::int64_t lovasz_errors(Shape logits, const Lovasz& lovasz) {
+  const std::int64_t all = logits.count(), problem = lovasz_problem(logits, lovasz);
+  const std::int64_t together = all < lovasz.together ? all : lovasz.together;
+  return problem > together ? problem : together;
+}
+
+/// For every backend: two values an error that is sorted at once, and what a sort asks for itself.
+constexpr std::int64_t lovasz_scratch_count(Shape logits, const Lovasz& lovasz) {
+  const std::int64_t errors = lovasz_errors(logits, lovasz);
+  return 2 * errors + errors / 8 + 8192;
+}
+
+/// logits, label, slopes (absent without region and pixel losses), Lovasz slope (may be absent),
+/// scale (one f32, absent: 1) -> dlogits of everything times scale, written once. The gradient of
+/// the loss itself is 1: it is the root.
+inline Kernel<In, In, In, In, In, Out, const LossTerms&> loss_backward{"loss_backward"};
 
 }  // namespace fjord

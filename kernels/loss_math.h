@@ -47,6 +47,28 @@ struct Tversky {
   }
 };
 
+/// weight * base ^ gamma of a region loss's mean over the classes, and its derivative by the mean.
+struct RegionPower {
+  double weight, gamma;
+
+  // Rounding may leave a perfect score at -1e-17, and a power's slope at 0 is not finite.
+  FJORD_HD double base(double mean) const {
+    return gamma == 1 || mean > 0 || mean != mean ? mean : 0;
+  }
+  FJORD_HD double value(double mean) const {
+    return weight * (gamma == 1 ? mean : std::pow(base(mean), gamma));
+  }
+  FJORD_HD double slope(double mean) const {
+    if (gamma == 1) return weight;
+    return base(mean) == 0 ? 0 : weight * gamma * std::pow(base(mean), gamma - 1);
+  }
+};
+
+/// A pixel loss's weight over what its mean divides by, which may be 0.
+FJORD_HD double pixel_factor(double weight, double divisor) {
+  return divisor > 0 ? weight / divisor : 0;
+}
+
 /// d|p - t| / dp, 0 where they are equal.
 template <class T>
 FJORD_HD T sign(T x) {
@@ -70,29 +92,28 @@ struct Bce {
   }
 };
 
-/// Cross-entropy against (1 - smooth) * one-hot + smooth / C, each class times its weight.
+/// Cross-entropy against (1 - smooth) * one-hot + uniform, which is smooth / C, each class times
+/// its weight.
+template <class T>
 struct SoftCe {
-  double smooth;
-  int classes;
+  T smooth, uniform;
 
   /// `log_p`: of the label's class; `sum_log_p`: over classes, each times its weight.
-  FJORD_HD double value(double label_weight, double log_p, double sum_log_p) const {
-    const double uniform = smooth / classes;
-    return -(1 - smooth) * label_weight * log_p - (uniform > 0 ? uniform * sum_log_p : 0.0);
+  FJORD_HD T value(T label_weight, T log_p, T sum_log_p) const {
+    return -(1 - smooth) * label_weight * log_p - (uniform > 0 ? uniform * sum_log_p : T(0));
   }
   /// By logit c, with probability p and weight w of class c.
-  FJORD_HD double gradient(double label_weight, bool is_label, double p, double w,
-                           double sum_w) const {
-    return (1 - smooth) * label_weight * (p - (is_label ? 1 : 0)) +
-           smooth / classes * (sum_w * p - w);
+  FJORD_HD T gradient(T label_weight, bool is_label, T p, T w, T sum_w) const {
+    return (1 - smooth) * label_weight * (p - (is_label ? 1 : 0)) + uniform * (sum_w * p - w);
   }
 };
 
 /// The Jaccard loss of the k worst errors minus that of the k - 1 worst, in a form that loses no
 /// digits: `intersection` and `union_` before this one (label t) is added (Berman et al. 2018, alg.
 /// 1).
-FJORD_HD double lovasz_step(double intersection, double union_, double t) {
-  const double larger = union_ + 1 - t;
+template <class T>
+FJORD_HD T lovasz_step(T intersection, T union_, T t) {
+  const T larger = union_ + 1 - t;
   if (union_ <= 0) return 1 - (intersection - t) / larger;
   return (intersection * (1 - t) + t * union_) / (union_ * larger);
 }

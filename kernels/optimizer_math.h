@@ -1,4 +1,5 @@
-// The optimizers' update formulas, in PyTorch's order of operations, for host and device.
+// The optimizers' update formulas, in PyTorch's order of operations, and the decision whether a
+// step updates at all, for host and device.
 #pragma once
 
 #include <math.h>
@@ -9,12 +10,99 @@
 
 namespace fjord {
 
-/// Uploaded before every step; the content of the buffer that optimizer kernels read.
+/// What the host wishes of a step; uploaded before it.
+struct UpdateWish {
+  double lr = 1e-3;
+  double clip_norm = 0;         // of all gradients together; 0 is off
+  double gradient_divisor = 1;  // batches whose losses and gradients were added up
+};
+
+enum class LossScaling : std::uint8_t { fixed, dynamic };
+
+/// When updates are left out, and how the loss scale moves (the numbers of PyTorch's GradScaler).
+struct UpdateRule {
+  LossScaling loss_scaling = LossScaling::fixed;
+  std::int32_t growth_interval = 2000;    // sound steps until the scale doubles
+  std::int32_t longest_skipped_run = 25;  // then the run is halted
+};
+
+/// The loss scale that fp16 starts with: UpdateState{.loss_scale = kFirstLossScale}.
+inline constexpr float kFirstLossScale = 65536;
+
+/// Where a run stands; in the backend's memory from its first step to its last, and in checkpoints.
+struct UpdateState {
+  float loss_scale = 1;  // first: the state's address is that of an f32 scalar for loss_backward
+  std::int32_t clean_steps = 0;     // sound steps since the scale last changed
+  std::int32_t skipped_in_row = 0;  // up to now
+  std::int32_t halted = 0;          // 1: no later step changes anything; sticky
+  std::int64_t step = 0;            // updates made: Adam's bias correction counts them
+  std::int64_t skipped = 0;         // updates left out since the run began
+};
+
+/// What the optimizer kernels read; written by prepare_update.
 struct StepParams {
   std::int64_t step = 1;  // counts from 1: Adam's bias correction
   double lr = 1e-3;
-  double gradient_scale = 1.0;  // clipping and loss scale, multiplied into every gradient
+  double gradient_scale = 1.0;  // mean, clipping and loss scale, multiplied into every gradient
+  std::int64_t skip = 0;        // 1: nothing is to be written
 };
+
+/// What became of one step; the host reads it later.
+struct UpdateReport {
+  std::int64_t attempt = 0;  // steps tried, from 1; 0: nothing was written here yet
+  double loss = 0;           // mean over the step's batches
+  double gradient_norm = 0;  // of the mean gradient, without loss scale, before clipping
+  float loss_scale = 1;      // that this step's gradients had
+  std::int32_t skipped = 0;  // 1: loss or norm are not finite and no weight was changed
+  std::int32_t skipped_in_row = 0;
+  std::int32_t halted = 0;  // 1: this step stopped the run; no report follows
+};
+
+static_assert(sizeof(UpdateWish) == 24 && sizeof(UpdateState) == 32 && sizeof(StepParams) == 32 &&
+                  sizeof(UpdateReport) == 40,
+              "these structs are written to files and to devices: no padding");
+
+/// inf - inf and NaN - NaN are NaN.
+FJORD_HD bool is_finite(double x) { return x - x == 0; }
+
+/// Decides on one step. `norm` is that of the gradients as they are: summed over
+/// `gradient_divisor` batches, times the loss scale; `loss` is summed, not scaled. The report goes
+/// to reports[attempts so far % report_count]; a halted run writes none.
+FJORD_HD StepParams decide_update(const UpdateWish& wish, const UpdateRule& rule, double loss,
+                                  double norm, UpdateState& state, UpdateReport* reports,
+                                  std::int64_t report_count) {
+  StepParams params{state.step, wish.lr, 0.0, 1};
+  if (state.halted) return params;
+  const double divisor = wish.gradient_divisor * static_cast<double>(state.loss_scale);
+  const std::int64_t attempts = state.step + state.skipped;
+  UpdateReport& report = reports[attempts % report_count];
+  report.attempt = attempts + 1;
+  report.loss = loss / wish.gradient_divisor;
+  report.gradient_norm = norm / divisor;
+  report.loss_scale = state.loss_scale;
+  const bool dynamic = rule.loss_scaling == LossScaling::dynamic;
+  const bool sound = is_finite(report.loss) && is_finite(report.gradient_norm);
+  if (sound) {
+    // As torch.nn.utils.clip_grad_norm_: the 1e-6 keeps the division finite.
+    const double ratio = wish.clip_norm / (report.gradient_norm + 1e-6);
+    const double factor = wish.clip_norm > 0 && ratio < 1 ? ratio : 1.0;
+    params = {++state.step, wish.lr, factor / divisor, 0};
+    state.skipped_in_row = 0;
+    const bool grow = dynamic && ++state.clean_steps >= rule.growth_interval;
+    if (grow) state.clean_steps = 0;
+    if (grow && is_finite(2 * state.loss_scale)) state.loss_scale *= 2;
+  } else {
+    ++state.skipped;
+    ++state.skipped_in_row;
+    state.clean_steps = 0;
+    if (dynamic) state.loss_scale *= 0.5f;
+    state.halted = !dynamic || state.skipped_in_row >= rule.longest_skipped_run;
+  }
+  report.skipped = !sound;
+  report.skipped_in_row = state.skipped_in_row;
+  report.halted = state.halted;
+  return params;
+}
 
 /// PyTorch's AdamW (Loshchilov and Hutter 2019): decay decoupled, no amsgrad.
 struct AdamW {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/kernel.h"
+#include "kernels/norm.h"
 
 namespace fjord {
 
@@ -12,6 +13,10 @@ struct Pool2d {
 
 /// x -> y, tap (u8: which of kernel * kernel window positions won; the first of equals).
 inline Kernel<In, Out, Out, Pool2d> max_pool_forward{"max_pool_forward"};
+/// x, scale, shift -> y = act(x * scale + shift), its max_pool_forward and tap: both of a ResNet's
+/// first layers in one pass over x, with the same bits as batch_norm_apply and max_pool_forward.
+inline Kernel<In, In, In, Out, Out, Out, Act, Pool2d> batch_norm_apply_max_pool{
+    "batch_norm_apply_max_pool"};
 /// dy, tap -> dx.
 inline Kernel<In, In, Out, Pool2d> max_pool_backward{"max_pool_backward"};
 

@@ -1,10 +1,29 @@
 #!/usr/bin/env bash
 # The whole suite from a fresh clone: installs what is missing, builds, runs the tests with the
 # sanitizers and then without them. Ends with the summary of the last.
+#   tests/run.sh --cuda-emulated   only the CUDA kernels on the emulated card: watched, then with the
+#                                  sanitizers
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { echo "== $* (${SECONDS} s)"; }
 jobs=$(nproc)
+
+cuda_emulated() {
+  local preset
+  for preset in release sanitize; do
+    say "CUDA kernels on the emulated card, preset $preset"
+    cmake --preset "$preset" >/dev/null
+    cmake --build --preset "$preset" -j "$jobs" --target test_cuda_emulation test_cuda_emulated
+    "build/$preset/tests/cuda/test_cuda_emulation" 2>/dev/null
+    "build/$preset/tests/cuda/test_cuda_emulated"
+  done
+}
+
+case ${1:-} in
+  "") ;;
+  --cuda-emulated) cuda_emulated; exit ;;
+  *) echo "usage: tests/run.sh [--cuda-emulated]" >&2; exit 2 ;;
+esac
 
 say "packages"
 third_party/install.sh
@@ -15,11 +34,12 @@ cmake --build --preset release -j "$jobs"
 
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 if [ -n "$nvcc" ]; then
-  say "headers shared with CUDA, by $nvcc"
+  say "CUDA kernels for the default cards, and what their compiled code promises, by $nvcc"
   cmake --preset cuda >/dev/null
-  cmake --build --preset cuda -j "$jobs" --target cuda_headers
+  cmake --build --preset cuda -j "$jobs" --target cuda_headers fjord_cuda cuda_gates test_gates
+  ctest --test-dir build/cuda -R '^(cuda\.(gates|disassembly)|test_gates)$' --output-on-failure
 else
-  say "SKIPPED: headers shared with CUDA (no nvcc here)"
+  say "SKIPPED: compiled CUDA kernels (no nvcc here)"
 fi
 
 say "build with AddressSanitizer and UndefinedBehaviorSanitizer"

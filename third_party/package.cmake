@@ -22,6 +22,9 @@ foreach(program train evaluate predict inspect data bench)
 endforeach()
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/fjord)
+if(TARGET fjord_cuda)
+  install(TARGETS fjord_cuda LIBRARY DESTINATION lib)  # where programs look: ../lib
+endif()
 install(EXPORT fjord-targets NAMESPACE fjord:: DESTINATION ${package_folder})
 configure_package_config_file(${PROJECT_SOURCE_DIR}/third_party/fjord-config.cmake.in
                               ${PROJECT_BINARY_DIR}/fjord-config.cmake

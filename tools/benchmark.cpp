@@ -1,102 +1,37 @@
 // fjord-bench.
 #include "tools/benchmark.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <chrono>
-#include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 
-#include "data/synth.h"
 #include "kernels/rng.h"
 #include "kernels/threads.h"
-#include "tools/batches.h"
 #include "tools/log.h"
-#include "tools/model_flags.h"
-#include "tools/model_record.h"
-#include "tools/program.h"
 #include "tools/progress.h"
-#include "tools/recorded.h"
 
 namespace fjord {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-const ProgramText kText{"fjord-bench", "train|infer|conv|load [flags]",
+const ProgramText kText{"fjord-bench", "train|infer|conv|kernels|load [flags]",
                         "times one kind of work and prints it as JSON",
                         "  fjord-bench train --encoder resnet34 --size 256 --batch 8\n"
-                        "  fjord-bench infer --encoder resnet18 --size 512 --batch 1 --steps 20\n"
-                        "  fjord-bench train --encoder resnet34 --size 256 --profile\n"};
-
-struct BenchSettings {
-  CommonFlags common;
-  ModelFlags model;
-  ComputeFlags compute;
-  std::string what, data;
-  ImageSize size{256, 256};
-  int batch = 8, steps = 5, warmup = 2;
-  bool profile = false, predict = false;
-  std::optional<std::string> peers;
-};
+                        "  fjord-bench kernels --encoder resnet18 --size 512 --steps 20\n"
+                        "  fjord-bench train --device cuda --size 512 --predict\n"};
 
 void add_flags(Options& options, BenchSettings& s) {
   options.positional("what", &s.what,
-                     {.choices = {"train", "infer", "conv", "load"}, .saved = false});
+                     {.choices = {"train", "infer", "conv", "kernels", "load"}, .saved = false});
   options.group("work");
   options.flag("size", &s.size, {.value = "N|HxW", .help = "of an image (256)"});
   options.flag("batch", &s.batch, {.value = "N", .help = "images a step (8)", .range = {1, 65536}});
   options.flag("steps", &s.steps, {.value = "N", .help = "timed (5)", .range = {1, 1e6}});
   options.flag("warmup", &s.warmup, {.value = "N", .help = "before them (2)", .range = {0, 1e6}});
   options.flag("profile", &s.profile, {.help = "a table by kind of work"});
-  options.flag("predict", &s.predict, {});
+  options.flag("predict", &s.predict, {.help = "a CUDA step, without a card"});
   options.flag("peers", &s.peers, {.value = "V"});
   add_model_flags(options, s.model);
-  add_compute_flags(options, s.compute);
+  add_compute_flags(options, s.compute_flags);
   add_common_flags(options, s.common);
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-struct Timing {
-  std::vector<double> seconds;  // of the timed steps, sorted
-  double first_result = 0;
-  double median() const { return seconds[seconds.size() / 2]; }
-};
-
-// start: when the program began, for the time until the first result.
-template <class Body>
-Timing time_steps(const BenchSettings& s, Clock::time_point start, Body body) {
-  Timing timing;
-  for (int i = 0; i < s.warmup + s.steps; ++i) {
-    const auto begin = Clock::now();
-    body();
-    if (i == 0) timing.first_result = seconds_since(start);
-    if (i >= s.warmup) timing.seconds.push_back(seconds_since(begin));
-  }
-  std::sort(timing.seconds.begin(), timing.seconds.end());
-  return timing;
-}
-
-nlohmann::ordered_json report(const BenchSettings& s, const Timing& timing, double planned_mib) {
-  return {{"what", s.what},
-          {"model", s.model.arch + "-" + s.model.encoder},
-          {"size", to_string(s.size)},
-          {"batch", s.batch},
-          {"device", "cpu"},
-          {"threads", threads()},
-          {"precision", s.compute.precision},
-          {"median_ms", timing.median() * 1e3},
-          {"min_ms", timing.seconds.front() * 1e3},
-          {"images_per_s", s.batch / timing.median()},
-          {"first_result_s", timing.first_result},
-          {"peak_rss_mib", peak_resident_mib()},
-          {"planned_mib", planned_mib}};
 }
 
 void fill(Recorded& recorded, Shape image, std::uint64_t seed) {
@@ -139,83 +74,100 @@ void print_profile(const BenchSettings& s, Recorded& recorded) {
   print_result(s.common, text);
 }
 
-nlohmann::ordered_json bench_network(const BenchSettings& s, Clock::time_point start) {
-  const ModelOptions model = model_options_of(s.model, 3);
-  const Shape image{s.batch, s.size.height, s.size.width, model.in_channels};
-  const bool multi = model.classes > 1;
-  Recorded recorded({.model = model,
-                     .image = image,
-                     .mode = s.what == "infer" ? Mode::eval : Mode::train,
-                     .loss = multi ? "0.5*dice+0.5*softce" : "0.5*dice+0.5*bce",
-                     .seed = s.common.seed});
+nlohmann::ordered_json bench_network(const BenchSettings& s, BenchClock::time_point start) {
+  const RecordedOptions options = recorded_options(s);
+  Recorded recorded(options);
   const double planned = static_cast<double>(recorded.planned_bytes()) / 1048576.0;
   say("memory: {:.0f} MiB planned", planned);
-  fill(recorded, image, s.common.seed);
+  fill(recorded, options.image, s.common.seed);
   const Timing timing = time_steps(s, start, [&] { recorded.run(); });
   if (s.profile || s.what == "conv") print_profile(s, recorded);
   return report(s, timing, planned);
 }
 
-// A folder of drawn scenes that is removed again.
-struct DrawnScenes {
-  std::filesystem::path folder;
-  DrawnScenes(const BenchSettings& s, int bands)
-      : folder(std::filesystem::temp_directory_path() / fmt::format("fjord-bench-{}", ::getpid())) {
-    write_synth(folder, {.images = std::max(20, s.batch * 2), .size = 256, .bands = bands});
-  }
-  ~DrawnScenes() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder, ignored);
-  }
-};
-
-nlohmann::ordered_json bench_load(const BenchSettings& s, Clock::time_point start) {
-  const int bands = s.model.in_channels.value_or(3);
-  const DrawnScenes scenes(s, bands);
-  const Dataset data = open_dataset(scenes.folder);
-  const auto& samples = data.at("train").samples;
-  LoaderOptions options{.batch = s.batch, .augment = AugmentPolicy::standard, .threads = threads()};
-  options.framing.height = s.size.height, options.framing.width = s.size.width;
-  options.labels = LabelMap::binary(255);
-  options.normalization = make_normalization({"unit", {}}, bands, DType::u8, samples, threads());
-  options.order = Order::shuffled;
-  options.last_batch = LastBatch::drop;
-  Loader loader(samples, options);
-  Shape shape = loader.sample_shape();
-  std::vector<float> images(static_cast<std::size_t>(shape.count() * s.batch));
-  std::vector<std::uint8_t> labels(static_cast<std::size_t>(shape.pixels() * s.batch));
-  const Timing timing = time_steps(s, start, [&] { loader.next(images.data(), labels.data()); });
-  return report(s, timing, static_cast<double>(images.size() * 4 + labels.size()) / 1048576.0);
-}
-
 void check_settings(const BenchSettings& s) {
   if (s.what.empty())
     throw Error(ExitCode::usage, "missing-argument", "fjord-bench", "it is not said what to time",
-                "fjord-bench train, infer, conv or load");
-  if (s.predict || s.peers)
-    throw Error(ExitCode::usage, "not-yet", s.predict ? "--predict" : "--peers",
-                "this build times its own CPU work only", "leave the flag out");
+                "fjord-bench train, infer, conv, kernels or load");
+  if (s.peers)
+    throw Error(ExitCode::usage, "not-yet", "--peers", "this build times its own work only",
+                "leave the flag out");
+  if (s.predict && s.what != "train" && s.what != "infer")
+    throw Error(ExitCode::usage, "flag-value", "--predict", "a step of train or infer is predicted",
+                "fjord-bench train --device cuda --predict");
+  if (s.predict && s.common.device != "cuda")
+    throw Error(ExitCode::usage, "flag-value", "--predict", "it is CUDA's step that is predicted",
+                "add --device cuda");
   if (s.size == ImageSize{0, 0})
     throw Error(ExitCode::usage, "flag-value", "--size 0", "a benchmark needs a size",
                 "give --size 256");
-  check_compute_flags(s.compute);
+  check_compute_flags(s.compute_flags, s.common);
+}
+
+// Starts the device; a step that is only predicted needs none.
+void prepare(BenchSettings& s) {
+  check_settings(s);
+  if (!s.predict) {
+    apply_common_flags(s.common);
+    s.compute = start_compute(s.common, s.compute_flags);
+    return;
+  }
+  CommonFlags host = s.common;
+  host.device = "cpu";
+  apply_common_flags(host);
+  s.compute = {Backend::cuda, precision_of(s.compute_flags.precision.value_or("bf16"))};
+}
+
+nlohmann::ordered_json work_of_flags(const BenchSettings& s, BenchClock::time_point start) {
+  if (s.predict) return bench_predict(s);
+  if (s.what == "load") return bench_load(s, start);
+  return s.what == "kernels" ? bench_kernels(s) : bench_network(s, start);
 }
 
 }  // namespace
 
+RecordedOptions recorded_options(const BenchSettings& s) {
+  const ModelOptions model = model_options_of(s.model, 3);
+  return {.model = model,
+          .image = {s.batch, s.size.height, s.size.width, model.in_channels},
+          .mode = s.what == "infer" ? Mode::eval : Mode::train,
+          .backend = s.compute.backend,
+          .precision = s.compute.precision,
+          .loss = model.classes > 1 ? "0.5*dice+0.5*softce" : "0.5*dice+0.5*bce",
+          .seed = s.common.seed};
+}
+
+nlohmann::ordered_json report_head(const BenchSettings& s) {
+  return {{"what", s.what},
+          {"model", s.model.arch + "-" + s.model.encoder},
+          {"size", to_string(s.size)},
+          {"batch", s.batch},
+          {"device", to_string(s.compute.backend)},
+          {"threads", threads()},
+          {"precision", to_string(s.compute.precision)}};
+}
+
+nlohmann::ordered_json report(const BenchSettings& s, const Timing& timing, double planned_mib) {
+  nlohmann::ordered_json json = report_head(s);
+  json.update({{"median_ms", timing.median() * 1e3},
+               {"min_ms", timing.seconds.front() * 1e3},
+               {"images_per_s", s.batch / timing.median()},
+               {"first_result_s", timing.first_result},
+               {"peak_rss_mib", peak_resident_mib()},
+               {"planned_mib", planned_mib}});
+  return json;
+}
+
 int benchmark(int argc, char** argv) {
-  const auto start = Clock::now();
+  const auto start = BenchClock::now();
   BenchSettings s;
   Options options(kText);
   add_flags(options, s);
   if (!options.parse(argc, argv)) return 0;
-  check_settings(s);
-  apply_common_flags(s.common);
-  announce_device(s.common);
-  const nlohmann::ordered_json json =
-      s.what == "load" ? bench_load(s, start) : bench_network(s, start);
+  prepare(s);
+  const nlohmann::ordered_json json = work_of_flags(s, start);
   // JSON is what this program prints: on stdout unless --json names a file.
-  if (s.common.json.empty()) s.common.json.push_back('-');
+  if (s.common.json.empty() && !s.predict) s.common.json.push_back('-');
   write_json(s.common, json);
   return 0;
 }

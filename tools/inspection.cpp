@@ -10,6 +10,7 @@
 #include "data/image.h"
 #include "engine/state_dict.h"
 #include "kernels/threads.h"
+#include "tools/compute.h"
 #include "tools/csv.h"
 #include "tools/dataset_programs.h"
 #include "tools/files.h"
@@ -214,7 +215,7 @@ int inspect(int argc, char** argv) {
   add_flags(options, s);
   if (!options.parse(argc, argv)) return 0;
   options.check_conflicts();
-  check_compute_flags(s.compute);
+  check_compute_flags(s.compute, s.common);
   apply_common_flags(s.common);
   if (s.thing.empty()) {
     if (s.train || s.infer || options.given("encoder") || options.given("arch"))

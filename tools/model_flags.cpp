@@ -62,20 +62,12 @@ ModelOptions model_options_of(const ModelFlags& flags, int bands) {
 
 void add_compute_flags(Options& options, ComputeFlags& flags) {
   options.flag("precision", &flags.precision,
-               {.value = "TYPE", .help = "fp32", .choices = {"fp32", "tf32", "bf16", "fp16"}});
+               {.value = "TYPE",
+                .help = "fp32 tf32 bf16 fp16",
+                .choices = {"fp32", "tf32", "bf16", "fp16"}});
   options.flag("memory", &flags.memory,
                {.value = "MODE", .help = "normal", .choices = {"normal", "low"}});
   options.flag("exact", &flags.exact, {.help = "no shortcuts"});
-}
-
-void check_compute_flags(const ComputeFlags& flags) {
-  if (flags.precision != "fp32")
-    throw Error(ExitCode::usage, "not-yet", "--precision " + flags.precision,
-                "this build computes in fp32 only", "use --precision fp32");
-  if (flags.memory != "normal")
-    throw Error(ExitCode::usage, "not-yet", "--memory " + flags.memory,
-                "this build has the normal plan only",
-                "use --memory normal with a smaller --batch or --size");
 }
 
 }  // namespace fjord

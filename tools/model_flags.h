@@ -25,11 +25,10 @@ ModelOptions model_options_of(const ModelFlags& flags, int bands);
 
 /// Flags of programs that run networks: --precision, --memory, --exact.
 struct ComputeFlags {
-  std::string precision = "fp32", memory = "normal";
+  std::optional<std::string> precision;  // unset: the device's own
+  std::string memory = "normal";
   bool exact = false;
 };
 void add_compute_flags(Options& options, ComputeFlags& flags);
-/// Throws Error{usage} for what this build does not compute, naming what it does.
-void check_compute_flags(const ComputeFlags& flags);
 
 }  // namespace fjord

@@ -66,15 +66,18 @@ std::vector<float> network_input(const Image& image, const Normalization& normal
 
 }  // namespace
 
-Network::Network(const ModelRequest& request) : request_(request), name_(request.path) {
+Network::Network(const ModelRequest& request)
+    : request_(request), name_(request.path), arena_(request.compute.backend) {
   const ModelFile file = find_model(request);
   record_ = file.record;
   const Model model = [options = record_.model](Net net, Tensor image) {
     return build_model(net, image, options);
   };
-  declare_parameters(parameters_, model, record_.model.in_channels, 0);
+  const Compute compute = request.compute;
+  declare_parameters(parameters_, model, record_.model.in_channels, 0, compute.backend);
   load_state_dict(file.weights, parameters_);
-  evaluator_ = std::make_unique<Evaluator>(model, parameters_, arena_, Backend::cpu, PlanOptions{});
+  evaluator_ = std::make_unique<Evaluator>(model, parameters_, arena_, compute.backend,
+                                           PlanOptions{}, compute.precision);
 }
 
 Normalization Network::normalization(DType dtype) const {

@@ -6,6 +6,7 @@
 
 #include "data/image.h"
 #include "engine/trainer.h"
+#include "tools/compute.h"
 #include "tools/model_flags.h"
 #include "tools/model_record.h"
 #include "tools/options.h"
@@ -21,6 +22,7 @@ struct ModelRequest {
   std::optional<std::string> normalize;  // --normalize
   std::optional<double> range;           // --range
   const Options* options = nullptr;      // tells which of the flags were given
+  Compute compute;
 };
 
 /// Logits of one image: h x w x classes values.
@@ -52,7 +54,7 @@ class Network {
   ModelRecord record_;
   std::string name_;
   Parameters parameters_;
-  Arena arena_;
+  Arena arena_;  // of the request's device
   std::unique_ptr<Evaluator> evaluator_;
 };
 

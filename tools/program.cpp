@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/error.h"
+#include "kernels/plugin.h"
 #include "kernels/threads.h"
 #include "tools/files.h"
 #include "tools/log.h"
@@ -51,17 +52,9 @@ void hold_standard_numbers() {
 
 void apply_common_flags(const CommonFlags& flags) {
   set_quiet(flags.quiet);
-  if (flags.device == "cuda")
-    throw Error(ExitCode::device, "no-cuda", "--device cuda", "this build has no CUDA backend",
-                "use --device cpu");
+  if (flags.device == "cuda") enable_cuda();
   enable_cpu_kernels(isa_of(flags.isa));
   set_threads(flags.threads);
-}
-
-void announce_device(const CommonFlags& flags) {
-  if (flags.device == "auto")
-    say("device: cpu ({}, {} threads; this build has no CUDA backend)", to_string(cpu_isa()),
-        threads());
 }
 
 int run_program(int argc, char** argv, int (*body)(int argc, char** argv)) {

@@ -20,10 +20,9 @@ struct CommonFlags {
 /// Adds --quiet, --json, --device, --isa, --threads, --seed.
 void add_common_flags(Options& options, CommonFlags& flags);
 
-/// Sets threads, checks --device (Error{device} for cuda in this build) and --isa.
+/// Sets threads, checks --isa, loads the CUDA backend for --device cuda (Error{device} where that
+/// can't be).
 void apply_common_flags(const CommonFlags& flags);
-/// Says which device and instruction set `auto` means: for programs that compute.
-void announce_device(const CommonFlags& flags);
 
 /// Runs a program's body: an Error's line goes to stderr and its code is returned, anything else
 /// is a bug in one line (70). SIGPIPE and SIGXFSZ are ignored: writes report them.

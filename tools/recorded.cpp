@@ -2,48 +2,71 @@
 #include "tools/recorded.h"
 
 #include <chrono>
-#include <cstring>
+#include <string_view>
 
 #include "engine/trainer.h"
 
 namespace fjord {
 
-Recorded::Recorded(const RecordedOptions& options) {
+Recorded::Recorded(const RecordedOptions& options)
+    : arena(options.backend), stream_(stream(options.backend)) {
   const Model model = [m = options.model](Net net, Tensor image) {
     return build_model(net, image, m);
   };
-  declare_parameters(parameters, model, options.model.in_channels, options.seed);
-  tape.emplace(parameters, TapeOptions{.mode = options.mode});
+  declare_parameters(parameters, model, options.model.in_channels, options.seed, options.backend);
+  tape.emplace(parameters, tape_options(options.backend, options.precision, options.mode));
   const Net net{&*tape, ""};
   const Shape s = options.image;
   image_ = net.resident(s, DType::f32, "image");
-  Tensor logits = model(net, image_);
+  Tensor logits = model(net, net.converted(image_, tape->options.dtype));
   if (options.mode == Mode::train) {
     label_ = net.resident({s.n, s.h, s.w, 1}, DType::u8, "label");
-    loss(net, logits, label_, parse_loss(options.loss));
+    loss_ = loss(net, logits, label_, parse_loss(options.loss));
     net.backward();
   } else {
-    net.materialize(logits).slot->kind = Kind::resident;
+    net.converted(net.materialize(logits), DType::f32).slot->kind = Kind::resident;
   }
   plan.emplace(*tape, arena);
-  if (options.mode == Mode::train) optimizer.emplace(parameters, OptimizerOptions{});
+  if (options.mode == Mode::train)
+    optimizer.emplace(parameters, OptimizerOptions{}, options.backend);
+}
+
+void Recorded::send_inputs() {
+  Device& home = device(stream_.backend);
+  if (!host_images_.empty())
+    home.upload(image_.slot->data, host_images_.data(), image_.slot->bytes(), stream_);
+  if (!host_labels_.empty())
+    home.upload(label_.slot->data, host_labels_.data(), label_.slot->bytes(), stream_);
+  host_images_.clear();
+  host_labels_.clear();
+}
+
+void Recorded::enqueue() {
+  plan->enqueue();
+  if (optimizer) optimizer->enqueue({loss_.slot});
 }
 
 void Recorded::run() {
-  plan->run();
-  if (!optimizer) return;
-  const Optimizer::Step step{.lr = 1e-3};
-  optimizer->update(step, optimizer->gradient_norm(step));
+  if (plan->bind()) replay_.reset();
+  send_inputs();
+  if (optimizer) optimizer->wish(1e-3);
+  replay_.run(stream_, [this] { enqueue(); });
+  device(stream_.backend).synchronize(stream_);
 }
 
 float* Recorded::images() {
   plan->bind();
-  return static_cast<float*>(image_.slot->data);
+  if (device(stream_.backend).is_host()) return static_cast<float*>(image_.slot->data);
+  host_images_.resize(static_cast<std::size_t>(image_.shape().count()));
+  return host_images_.data();
 }
 
 std::uint8_t* Recorded::labels() {
   plan->bind();
-  return label_ ? static_cast<std::uint8_t*>(label_.slot->data) : nullptr;
+  if (!label_) return nullptr;
+  if (device(stream_.backend).is_host()) return static_cast<std::uint8_t*>(label_.slot->data);
+  host_labels_.resize(static_cast<std::size_t>(label_.shape().count()));
+  return host_labels_.data();
 }
 
 std::size_t Recorded::planned_bytes() const {
@@ -53,29 +76,61 @@ std::size_t Recorded::planned_bytes() const {
 
 std::vector<double> Recorded::step_seconds() {
   plan->bind();
-  Stream stream;
+  Stream stream = fjord::stream(tape->options.backend);
   std::vector<double> seconds;
   for (const Step& step : tape->steps) {
     const auto start = std::chrono::steady_clock::now();
     step.run(stream);
+    device(stream.backend).synchronize(stream);
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return seconds;
 }
 
+namespace {
+
+const Slot& filter_read(const Step& step) {
+  for (const Slot* slot : step.reads)
+    if (slot->parameter) return *slot;
+  return *step.reads.at(1);
+}
+
+// A 3x3 window that looks at an enlarged image meets each of its pixels at four places.
+constexpr std::int64_t kEnlargedTaps = 4;
+
+std::int64_t upsample_conv_multiply_adds(const Step& step, std::string_view op) {
+  const bool forward = op == "upsample_conv_forward";
+  const bool filter = op == "upsample_conv_backward_filter";
+  const Shape weight = filter ? step.writes[0]->shape : filter_read(step).shape;
+  const Shape y = forward  ? step.writes[0]->shape
+                  : filter ? step.reads.back()->shape
+                           : step.reads[0]->shape;
+  const std::int64_t window = weight.h * weight.w;
+  std::int64_t taps = 0;
+  if (forward || filter) {
+    const std::int64_t low = step.reads[0]->shape.c;
+    taps = low * kEnlargedTaps + (weight.c - low) * window;
+  } else {
+    for (const Slot* slot : step.writes)
+      if (slot->kind != Kind::scratch)
+        taps += slot->shape.c * (slot->shape.h == y.h ? window : kEnlargedTaps);
+  }
+  return y.pixels() * weight.n * taps;
+}
+
+}  // namespace
+
 std::int64_t multiply_adds(const Step& step) {
-  // The filter stands second where it is read; the weight's gradient is written first.
+  // The weight's gradient is written first.
+  const std::string_view op = step.op;
   auto through = [](Shape map, Shape filter) {
     return map.count() * filter.h * filter.w * filter.c;
   };
-  if (std::strcmp(step.op, "conv_forward") == 0)
-    return through(step.writes[0]->shape, step.reads[1]->shape);
-  if (std::strcmp(step.op, "conv_backward_data") == 0)
-    return through(step.reads[0]->shape, step.reads[1]->shape);
-  if (std::strcmp(step.op, "conv_backward_filter") == 0)
-    return through(step.reads[1]->shape, step.writes[0]->shape);
-  return 0;
+  if (op == "conv_forward") return through(step.writes[0]->shape, filter_read(step).shape);
+  if (op == "conv_backward_data") return through(step.reads[0]->shape, filter_read(step).shape);
+  if (op == "conv_backward_filter") return through(step.reads[1]->shape, step.writes[0]->shape);
+  return op.starts_with("upsample_conv_") ? upsample_conv_multiply_adds(step, op) : 0;
 }
 
 std::int64_t parameter_count(const Parameters& parameters) {

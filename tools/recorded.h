@@ -16,6 +16,8 @@ struct RecordedOptions {
   ModelOptions model;
   Shape image;
   Mode mode = Mode::train;
+  Backend backend = Backend::cpu;
+  Precision precision = Precision::fp32;
   std::string loss = "0.5*dice+0.5*bce";
   std::uint64_t seed = 0;
 };
@@ -25,11 +27,15 @@ class Recorded {
  public:
   explicit Recorded(const RecordedOptions& options);
 
+  /// One step, to its end.
   void run();
+  /// Memory of the host to be filled before the first run().
   float* images();
   std::uint8_t* labels();
   /// Arena, weights, gradients and moments.
   std::size_t planned_bytes() const;
+  /// The loss of the latest step, in the device's memory.
+  const Buffer* loss_value() const { return loss_.slot; }
   /// Runs once, step by step: seconds of each.
   std::vector<double> step_seconds();
 
@@ -40,7 +46,14 @@ class Recorded {
   std::optional<Optimizer> optimizer;
 
  private:
-  Tensor image_, label_;
+  void send_inputs();
+  void enqueue();
+
+  Tensor image_, label_, loss_;
+  Stream stream_;
+  Replay replay_;
+  std::vector<float> host_images_;  // where the host can't write into the plan
+  std::vector<std::uint8_t> host_labels_;
 };
 
 /// Multiply-adds of a convolution's step, 0 for any other.

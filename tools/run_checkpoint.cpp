@@ -12,11 +12,12 @@ namespace {
 
 std::vector<NamedBuffer> state_of(Optimizer& optimizer) {
   std::vector<NamedBuffer> state;
-  for (Buffer& buffer : optimizer.state()) state.push_back({buffer.name, &buffer});
+  for (Buffer& buffer : optimizer.state())
+    state.push_back({buffer.name, &buffer, optimizer.backend()});
   return state;
 }
 
-Metadata to_scalars(const Progress& progress, std::int64_t optimizer_steps) {
+Metadata to_scalars(const Progress& progress, const UpdateState& updates) {
   return {{"epoch", fmt::format("{}", progress.epoch)},
           {"batch", fmt::format("{}", progress.batch)},
           {"step", fmt::format("{}", progress.step)},
@@ -25,7 +26,11 @@ Metadata to_scalars(const Progress& progress, std::int64_t optimizer_steps) {
           {"best_epoch", fmt::format("{}", progress.best_epoch)},
           {"epochs_without_better", fmt::format("{}", progress.epochs_without_better)},
           {"finished", progress.finished ? "1" : "0"},
-          {"optimizer_steps", fmt::format("{}", optimizer_steps)}};
+          {"optimizer_steps", fmt::format("{}", updates.step)},
+          {"loss_scale", fmt::format("{}", updates.loss_scale)},
+          {"clean_steps", fmt::format("{}", updates.clean_steps)},
+          {"skipped_in_row", fmt::format("{}", updates.skipped_in_row)},
+          {"skipped", fmt::format("{}", updates.skipped)}};
 }
 
 // Reads the scalars of one file, naming it in errors.
@@ -66,6 +71,17 @@ Progress to_progress(const ScalarReader& read) {
   return progress;
 }
 
+// `first` is what a run starts with: older checkpoints have the count of updates alone.
+UpdateState to_updates(const ScalarReader& read, UpdateState first) {
+  first.step = read.number<std::int64_t>("optimizer_steps");
+  if (!read.scalars.contains("loss_scale")) return first;
+  first.loss_scale = read.number<float>("loss_scale");
+  first.clean_steps = read.number<std::int32_t>("clean_steps");
+  first.skipped_in_row = read.number<std::int32_t>("skipped_in_row");
+  first.skipped = read.number<std::int64_t>("skipped");
+  return first;
+}
+
 }  // namespace
 
 void save_run(const RunFolder& folder, const ModelRecord& record, const Parameters& parameters,
@@ -73,7 +89,7 @@ void save_run(const RunFolder& folder, const ModelRecord& record, const Paramete
   save_checkpoint(folder / "checkpoints",
                   {.parameters = parameters,
                    .state = state_of(optimizer),
-                   .scalars = to_scalars(progress, optimizer.steps),
+                   .scalars = to_scalars(progress, optimizer.progress()),
                    .metadata = to_metadata(record),
                    .config = smp_config(record.model)},
                   {.step = progress.step, .last = true, .best = better});
@@ -83,7 +99,7 @@ Progress load_run(const RunFolder& folder, Parameters& parameters, Optimizer& op
   const std::filesystem::path path = folder.checkpoint("last");
   const LoadedCheckpoint loaded = load_checkpoint(path, parameters, state_of(optimizer));
   const ScalarReader read{loaded.scalars, printable(path.string())};
-  optimizer.steps = read.number<std::int64_t>("optimizer_steps");
+  optimizer.set_progress(to_updates(read, optimizer.progress()));
   return to_progress(read);
 }
 

@@ -91,6 +91,8 @@ void RunObserver::on_epoch(const EpochReport& report) {
       binary ? "IoU" : "mIoU", figure(binary ? metrics.classes.back().iou : metrics.miou),
       figure(metrics.accuracy), duration_text(report.seconds), report.images_per_s,
       report.better ? " *best" : "");
+  if (report.skipped > 0)
+    say("fp16: {} updates left out so far, where loss or gradients overflowed", report.skipped);
   images_per_s = report.images_per_s;
   try {
     draw_run(options_.folder->path(), options_.classes, counts_of(report.validation.confusion));

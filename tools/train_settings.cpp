@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "kernels/error.h"
+#include "tools/compute.h"
 
 namespace fjord {
 
@@ -109,7 +110,7 @@ void refuse_later_flags(const TrainSettings& s) {
   if (s.ema) refuse("--ema");
   if (s.swa_start) refuse("--swa-start");
   if (s.swa_lr) refuse("--swa-lr");
-  check_compute_flags(s.compute);
+  check_compute_flags(s.compute, s.common);
 }
 
 std::string absolute(const std::string& path) {

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/threads.h"
+#include "tools/compute.h"
 #include "tools/files.h"
 #include "tools/log.h"
 #include "tools/recorded.h"
@@ -32,6 +33,11 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 /// Everything that a run holds while it trains, in the order in which it is made.
 struct Session {
   Session(TrainSettings& settings, const RunFolder* folder);
+  /// What the card holds; nothing where the host computes.
+  std::optional<double> gpu_mib() const {
+    if (trainer->optimizer().backend() != Backend::cuda) return {};
+    return static_cast<double>(trainer->planned_bytes()) / 0x1p20;
+  }
 
   TrainingData data;
   ModelRecord record;
@@ -57,8 +63,11 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
   TrainerOptions options = trainer_options(settings);
   options.image = training->loader().sample_shape();
   options.image.n = settings.batch;
+  const Compute compute = start_compute(settings.common, settings.compute);
+  options.backend = compute.backend;
+  options.precision = compute.precision;
   const Model model = model_of(record, settings.freeze_encoder);
-  declare_parameters(parameters, model, data.channels, settings.common.seed);
+  declare_parameters(parameters, model, data.channels, settings.common.seed, compute.backend);
   if (!settings.resume) load_start(settings, parameters);
   trainer = std::make_unique<Trainer>(model, parameters, options);
   say("network: {} with {}, {} parameters; batch {} of {}x{}x{}", record.model.arch,
@@ -94,8 +103,9 @@ RunFolder open_folder(const TrainSettings& settings) {
 // The device and instruction set that `auto` stands for are part of what gives equal bits.
 void start_computing(TrainSettings& settings) {
   apply_common_flags(settings.common);
-  announce_device(settings.common);
-  settings.common.device = "cpu";
+  const Compute compute = start_compute(settings.common, settings.compute);
+  settings.common.device = to_string(compute.backend);
+  settings.compute.precision = to_string(compute.precision);
   settings.common.isa = to_string(cpu_isa());
 }
 
@@ -121,7 +131,7 @@ int dry_run(TrainSettings& settings) {
 }
 
 nlohmann::ordered_json summary(const RunFolder& folder, const Progress& progress, double seconds,
-                               double images_per_s) {
+                               double images_per_s, std::optional<double> gpu_mib = {}) {
   return {{"run", printable(folder.path().string())},
           {"epochs", progress.epoch},
           {"steps", progress.step},
@@ -130,7 +140,7 @@ nlohmann::ordered_json summary(const RunFolder& folder, const Progress& progress
           {"seconds", seconds},
           {"images_per_s", images_per_s},
           {"peak_rss_mib", peak_resident_mib()},
-          {"peak_gpu_mib", nullptr}};
+          {"peak_gpu_mib", gpu_mib ? nlohmann::ordered_json(*gpu_mib) : nullptr}};
 }
 
 RunObserverOptions observer_options(const TrainSettings& settings, const RunFolder& folder,
@@ -179,8 +189,8 @@ int run(TrainSettings& settings, const RunFolder& folder, const Options& options
   say("best: epoch {} ({} {:.4f}); {}", progress.best_epoch + 1, *settings.monitor,
       progress.best.value_or(0), duration_text(seconds_since(start)));
   say("model: {}", printable((folder.checkpoint("best") / "model.safetensors").string()));
-  write_json(settings.common,
-             summary(folder, progress, seconds_since(start), observer.images_per_s));
+  write_json(settings.common, summary(folder, progress, seconds_since(start), observer.images_per_s,
+                                      session.gpu_mib()));
   return 0;
 }
 

@@ -1,5 +1,6 @@
 // Convolution: prepared for its shapes while recording, run every step.
 #include "engine/ops.h"
+#include "kernels/device.h"
 
 namespace fjord {
 
@@ -20,47 +21,132 @@ std::vector<Slot*> present(std::initializer_list<const Buffer*> buffers) {
 
 void record_forward(const Net& net, const ConvShape& shape, Tensor x, Tensor weight, Tensor bias,
                     Tensor y) {
+  if (net.declaring()) return;
   ConvForward pass;
-  Stream stream{net.tape->options.backend, nullptr};
+  Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_forward(shape, pass, stream);
   Tensor space = scratch(net, pass.scratch_bytes);
   net.record_step({"conv_forward", net.path, present({x.slot, weight.slot, bias.slot}),
-                   present({y.slot, space.slot}), [=, run = std::move(pass.run)](Stream& s) {
+                   present({y.slot, space.slot}),
+                   [=, run = std::move(pass.run)](Stream& s) {
                      run(in(x), in(weight), in(bias), out(y), space ? space.slot->data : nullptr,
                          s);
-                   }});
+                   },
+                   pass.implementation});
 }
 
 void record_backward_filter(const Net& net, const ConvShape& shape, Tensor x, Tensor dy,
                             Out dweight, Out dbias) {
   if (!dweight) return;
   ConvBackwardFilter pass;
-  Stream stream{net.tape->options.backend, nullptr};
+  Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_backward_filter(shape, pass, stream);
   Tensor space = scratch(net, pass.scratch_bytes);
   net.record_step({"conv_backward_filter", net.path, present({x.slot, dy.slot}),
                    present({dweight.buffer, dbias.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
                      run(in(x), in(dy), dweight, dbias, space ? space.slot->data : nullptr, s);
-                   }});
+                   },
+                   pass.implementation});
 }
 
 void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor weight, Out dx) {
   if (!dx) return;
   shape.write = dx.write;
   ConvBackwardData pass;
-  Stream stream{net.tape->options.backend, nullptr};
+  Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_backward_data(shape, pass, stream);
   Tensor space = scratch(net, pass.scratch_bytes);
   net.record_step({"conv_backward_data", net.path, present({dy.slot, weight.slot}),
-                   present({dx.buffer, space.slot}), [=, run = std::move(pass.run)](Stream& s) {
+                   present({dx.buffer, space.slot}),
+                   [=, run = std::move(pass.run)](Stream& s) {
                      run(in(dy), in(weight), dx, space ? space.slot->data : nullptr, s);
+                   },
+                   pass.implementation});
+}
+
+// y = conv(upsample_concat(low, skip)) in one operation, where the backend has it and x is still
+// deferred: x itself is never built, nor is its gradient.
+struct Through {
+  Tensor low, skip;
+  UpsampleConvShape shape;
+};
+
+std::optional<Through> reads_through(const Net& net, Tensor x, const ConvShape& conv) {
+  const TapeOptions& tape = net.tape->options;
+  const std::shared_ptr<Deferred>& deferred = x.slot->deferred;
+  if (!deferred || deferred->form != Deferred::Form::upsample_concat) return {};
+  if (!prepare_upsample_conv_forward.filled(tape.backend) || conv.bias) return {};
+  if (conv.conv.stride != 1 || conv.conv.padding != 1 || conv.conv.dilation != 1 ||
+      conv.conv.groups != 1)
+    return {};
+  Through t{deferred->low, deferred->skip, {}};
+  t.shape = {.low = t.low.shape(),
+             .skip = t.skip ? t.skip.shape() : Shape{0, 0, 0, 0},
+             .weight = conv.weight,
+             .y = conv.y,
+             .dtype = conv.dtype,
+             .math = conv.math,
+             .tuning = conv.tuning};
+  if (!upsample_conv_fits(t.shape)) return {};
+  return t;
+}
+
+void record_forward(const Net& net, const Through& t, Tensor weight, Tensor y) {
+  UpsampleConvForward pass;
+  Stream stream = fjord::stream(net.tape->options.backend);
+  prepare_upsample_conv_forward(t.shape, pass, stream);
+  const Tensor low = net.materialize(t.low), skip = t.skip ? net.materialize(t.skip) : Tensor{};
+  Tensor space = scratch(net, pass.scratch_bytes);
+  net.record_step({"upsample_conv_forward", net.path, present({low.slot, skip.slot, weight.slot}),
+                   present({y.slot, space.slot}), [=, run = std::move(pass.run)](Stream& s) {
+                     run(in(low), in(skip), in(weight), out(y), space ? space.slot->data : nullptr,
+                         s);
                    }});
 }
 
-}  // namespace
+void record_backward_filter(const Net& net, const Through& t, Tensor dy, Out dweight) {
+  if (!dweight) return;
+  UpsampleConvBackwardFilter pass;
+  Stream stream = fjord::stream(net.tape->options.backend);
+  prepare_upsample_conv_backward_filter(t.shape, pass, stream);
+  const Tensor low = net.materialize(t.low), skip = t.skip ? net.materialize(t.skip) : Tensor{};
+  Tensor space = scratch(net, pass.scratch_bytes);
+  net.record_step({"upsample_conv_backward_filter", net.path,
+                   present({low.slot, skip.slot, dy.slot}), present({dweight.buffer, space.slot}),
+                   [=, run = std::move(pass.run)](Stream& s) {
+                     run(in(low), in(skip), in(dy), dweight, space ? space.slot->data : nullptr, s);
+                   }});
+}
 
-Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
+void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
+  const Out dlow = net.grad_sink(t.low);
+  const Out dskip = net.grad_sink(t.skip);
+  if (!dlow && !dskip) return;
+  const bool adds = (dlow && dlow.write == Write::add) || (dskip && dskip.write == Write::add);
+  t.shape.write = adds ? Write::add : Write::store;
+  UpsampleConvBackwardData pass;
+  Stream stream = fjord::stream(net.tape->options.backend);
+  prepare_upsample_conv_backward_data(t.shape, pass, stream);
+  Tensor space = scratch(net, pass.scratch_bytes);
+  net.record_step({"upsample_conv_backward_data", net.path, present({dy.slot, weight.slot}),
+                   present({dlow.buffer, dskip.buffer, space.slot}),
+                   [=, run = std::move(pass.run)](Stream& s) {
+                     run(in(dy), in(weight), dlow, dskip, space ? space.slot->data : nullptr, s);
+                   }});
+}
+
+void record_through(const Net& net, const Through& t, Tensor weight, Tensor y) {
+  if (net.declaring()) return;
+  record_forward(net, t, weight, y);
+  net.on_backward(y, [=] {
+    const Tensor dy = net.grad(y);
+    if (weight.needs_grad()) record_backward_filter(net, t, dy, net.grad_sink(weight));
+    record_backward_data(net, t, dy, weight);
+  });
+}
+
+Conv2d checked(const Net& net, Tensor x, const Conv2dOptions& options) {
   const Conv2d conv{options.kernel, options.stride, options.padding.value_or(options.kernel / 2),
                     options.dilation, options.groups};
   check(options.channels > 0 && conv.kernel > 0 && conv.stride > 0 && conv.padding >= 0 &&
@@ -71,10 +157,16 @@ Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
         options.channels, conv.kernel, conv.stride, conv.dilation, conv.groups, conv.padding);
   check(x.c() % conv.groups == 0 && options.channels % conv.groups == 0, net.path,
         "conv2d with {} groups got {} -> {} channels", conv.groups, x.c(), options.channels);
-  const std::int64_t h = conv_size(x.h(), conv), w = conv_size(x.w(), conv);
-  check(h > 0 && w > 0, net.path, "conv2d with a window of {} got {}x{} pixels", conv.kernel, x.h(),
-        x.w());
+  check(conv_size(x.h(), conv) > 0 && conv_size(x.w(), conv) > 0, net.path,
+        "conv2d with a window of {} got {}x{} pixels", conv.kernel, x.h(), x.w());
+  return conv;
+}
 
+}  // namespace
+
+Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
+  const Conv2d conv = checked(net, x, options);
+  const std::int64_t h = conv_size(x.h(), conv), w = conv_size(x.w(), conv);
   Tensor weight = net.filter(
       "weight", {options.channels, conv.kernel, conv.kernel, x.c() / conv.groups}, options.init);
   Tensor bias;
@@ -84,7 +176,19 @@ Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
   Tensor y = net.tensor({x.n(), h, w, options.channels}, "conv");
   y.slot->needs_grad = x.needs_grad() || weight.needs_grad();
 
-  const ConvShape shape{x.shape(), weight.shape(), y.shape(), conv, options.bias, y.dtype()};
+  const TapeOptions& tape = net.tape->options;
+  const ConvShape shape{.x = x.shape(),
+                        .weight = weight.shape(),
+                        .y = y.shape(),
+                        .conv = conv,
+                        .bias = options.bias,
+                        .dtype = y.dtype(),
+                        .math = tape.math,
+                        .tuning = tape.tuning};
+  if (const auto through = reads_through(net, x, shape)) {
+    record_through(net, *through, weight, y);
+    return y;
+  }
   record_forward(net, shape, net.materialize(x), weight, bias, y);
   net.on_backward(y, [=] {
     Tensor dy = net.grad(y);

@@ -16,7 +16,7 @@ struct LossTensors {
 LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
                            const LossKernels& kernels) {
   LossTensors t;
-  t.value = net.resident({}, logits.dtype(), "loss");
+  t.value = net.resident({}, net.tape->parameters.dtype, "loss");
   if (!kernels.terms.regions.empty() || !kernels.terms.pixels.empty()) {
     const std::int64_t count =
         loss_slope_count(logits.c(), static_cast<std::int64_t>(kernels.terms.pixels.size()));
@@ -24,7 +24,7 @@ LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
     net.record(loss_forward, in(logits), in(label), out(t.slopes), out(t.value), kernels.terms);
   }
   if (kernels.lovasz) {
-    t.lovasz = net.tensor(logits.shape(), "lovasz slope");
+    t.lovasz = net.exact_tensor(logits.shape(), "lovasz slope");
     const std::int64_t count = lovasz_scratch_count(logits.shape(), *kernels.lovasz);
     Tensor scratch = net.tensor({1, 1, 1, count}, DType::i64, "lovasz order", Kind::scratch);
     const Write write = t.slopes ? Write::add : Write::store;
@@ -36,7 +36,7 @@ LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
 
 }  // namespace
 
-Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression) {
+Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression, Tensor scale) {
   check(label.dtype() == DType::u8 || label.dtype() == logits.dtype(), net.path,
         "loss expects labels of u8 or of the logits' type");
   const LossKernels kernels =
@@ -47,7 +47,7 @@ Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expressi
   net.tape->recipes.push_back([=] {
     if (Out dlogits = net.grad_sink(logits))
       net.record(loss_backward, in(net.materialize(logits)), in(label), in(t.slopes), in(t.lovasz),
-                 dlogits, kernels.terms);
+                 in(scale), dlogits, kernels.terms);
   });
   return t.value;
 }

@@ -35,8 +35,9 @@ Tensor mask_source(Tensor y) {
 Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor running_mean,
                              Tensor running_var, Tensor batches, const BatchNormOptions& options) {
   const Shape channels{1, 1, 1, x.c()};
-  Tensor mean = net.tensor(channels, "mean"), variance = net.tensor(channels, "variance");
-  Tensor inv_std = net.tensor(channels, "inv_std");
+  Tensor mean = net.exact_tensor(channels, "mean");
+  Tensor variance = net.exact_tensor(channels, "variance");
+  Tensor inv_std = net.exact_tensor(channels, "inv_std");
   Tensor raw = net.materialize(x);
   net.record(batch_norm_statistics, in(raw), out(mean), out(variance));
   net.record(batch_norm_finalize, in(mean), in(variance), in(affine.gamma), in(affine.beta),
@@ -47,7 +48,7 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
   const Tensor residual = options.residual;
   net.on_backward(y, [=] {
     Tensor dy = net.grad(y), mask = mask_source(y);
-    Tensor sums = net.tensor({1, 1, 2, x.c()}, "sums");
+    Tensor sums = net.exact_tensor({1, 1, 2, x.c()}, "sums");
     const Out dgamma = net.grad_sink(affine.gamma), dbeta = net.grad_sink(affine.beta);
     net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
                in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
@@ -89,7 +90,7 @@ Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
         to_string(x.shape()));
   const Shape channels{1, 1, 1, x.c()};
   Affine affine{net.vector("weight", x.c(), Init::ones), net.vector("bias", x.c(), Init::zeros),
-                net.tensor(channels, "scale"), net.tensor(channels, "shift")};
+                net.exact_tensor(channels, "scale"), net.exact_tensor(channels, "shift")};
   Tensor running_mean = net.statistic("running_mean", x.c(), Init::zeros);
   Tensor running_var = net.statistic("running_var", x.c(), Init::ones);
   Tensor batches = net.counter("num_batches_tracked");

@@ -83,8 +83,8 @@ double softce_value(const PixelLoss& loss, const float* z, int classes, int labe
   if (loss.smooth > 0)
     for (int c = 0; c < classes; ++c)
       sum_log_p += weight_of(loss, c) * (static_cast<double>(z[c]) - log_sum);
-  return SoftCe{loss.smooth, classes}.value(weight_of(loss, label),
-                                            static_cast<double>(z[label]) - log_sum, sum_log_p);
+  return SoftCe<double>{loss.smooth, loss.smooth / classes}.value(
+      weight_of(loss, label), static_cast<double>(z[label]) - log_sum, sum_log_p);
 }
 
 void sum_classes(In logits, In label, const LossTerms& terms, std::int64_t begin, std::int64_t end,
@@ -119,25 +119,22 @@ double finish_region(const RegionLoss& loss, const Sums& sums, double* slopes) {
   for (int c = 0; c < sums.classes; ++c)
     if (sums.region(c).t > 0)
       mean += loss.share[static_cast<std::size_t>(c)] * tversky(sums.region(c)).value;
-  // Rounding may leave a perfect score at -1e-17, and a power's slope at 0 is not finite.
-  const double base = loss.gamma == 1 ? mean : std::max(mean, 0.0);
-  double outer = loss.weight;
-  if (loss.gamma != 1) outer *= base > 0 ? loss.gamma * std::pow(base, loss.gamma - 1) : 0;
+  const RegionPower power{loss.weight, loss.gamma};
+  const double outer = power.slope(mean);
   for (int c = 0; c < sums.classes; ++c) {
     if (!(sums.region(c).t > 0)) continue;
     const RegionValue value = tversky(sums.region(c));
     slopes[2 * c] += outer * loss.share[static_cast<std::size_t>(c)] * value.dp;
     slopes[2 * c + 1] += outer * loss.share[static_cast<std::size_t>(c)] * value.dd;
   }
-  return loss.weight * std::pow(base, loss.gamma);
+  return power.value(mean);
 }
 
-// The factor of every pixel's value: weight over what the mean divides by.
-double pixel_factor(const PixelLoss& loss, Shape logits, double label_weight) {
-  if (loss.sum) return loss.weight;
-  if (loss.kind == PixelLoss::Kind::bce) return loss.weight / static_cast<double>(logits.count());
-  if (loss.class_weights.empty()) return loss.weight / static_cast<double>(logits.pixels());
-  return label_weight > 0 ? loss.weight / label_weight : 0;
+// What the mean of every pixel's value divides by.
+double divisor(const PixelLoss& loss, Shape logits, double label_weight) {
+  if (loss.sum) return 1;
+  if (loss.kind == PixelLoss::Kind::bce) return static_cast<double>(logits.count());
+  return loss.class_weights.empty() ? static_cast<double>(logits.pixels()) : label_weight;
 }
 
 double finish(const LossTerms& terms, Shape logits, const Sums& sums, double* slopes) {
@@ -145,8 +142,9 @@ double finish(const LossTerms& terms, Shape logits, const Sums& sums, double* sl
   double loss = 0;
   for (const RegionLoss& region : terms.regions) loss += finish_region(region, sums, slopes);
   for (int k = 0; k < sums.pixel_losses; ++k) {
+    const PixelLoss& pixel = terms.pixels[static_cast<std::size_t>(k)];
     double& factor = slopes[2 * logits.c + k];
-    factor = pixel_factor(terms.pixels[static_cast<std::size_t>(k)], logits, sums.label_weight(k));
+    factor = pixel_factor(pixel.weight, divisor(pixel, logits, sums.label_weight(k)));
     loss += factor * sums.pixel(k);
   }
   return loss;
@@ -171,11 +169,13 @@ struct GradientPass {
   In logits, label, slope;
   const double* slopes;  // null without region and pixel losses
   float* dlogits;
+  double scale;
   bool add;
   const LossTerms& terms;
   int classes;
 
   void write(std::int64_t i, double value) const {
+    value *= scale;
     dlogits[i] = static_cast<float>(add ? static_cast<double>(dlogits[i]) + value : value);
   }
   double lovasz(std::int64_t i) const {
@@ -203,7 +203,7 @@ struct GradientPass {
   void softce(int t, const float* p, double* dz) const {
     for (std::size_t k = 0; k < terms.pixels.size(); ++k) {
       const PixelLoss& loss = terms.pixels[k];
-      const SoftCe formula{loss.smooth, classes};
+      const SoftCe<double> formula{loss.smooth, loss.smooth / classes};
       const double factor = slopes[2 * classes + static_cast<int>(k)];
       const double total = weight_sum(loss, classes);
       for (int c = 0; c < classes; ++c)
@@ -243,14 +243,15 @@ struct GradientPass {
   }
 };
 
-void backward(In logits, In label, In slopes, In slope, Out dlogits, const LossTerms& terms,
-              Stream&) {
+void backward(In logits, In label, In slopes, In slope, In scale, Out dlogits,
+              const LossTerms& terms, Stream&) {
   require_f32(logits, "loss_backward");
   const GradientPass pass{logits,
                           label,
                           slope,
                           slopes ? slopes.as<double>() : nullptr,
                           dlogits.as<float>(),
+                          scale ? static_cast<double>(*scale.as<float>()) : 1,
                           dlogits.write == Write::add,
                           terms,
                           static_cast<int>(logits.shape().c)};

@@ -35,9 +35,20 @@ void for_pieces(const std::vector<Segment>& segments, const Body& body) {
   parallel_for(count, [&](std::int64_t i) { body(i, pieces[static_cast<std::size_t>(i)]); });
 }
 
-void adamw(In params, In dweight, InOut weight, InOut first, InOut second,
+// Convolutions on the CPU read the weights themselves; an f32 copy is kept where one is asked for.
+void copy_to(Out shadow, const float* weight, const Piece& piece) {
+  if (shadow) loops().copy(weight, shadow.as<float>() + piece.begin, piece.count, false);
+}
+
+void check_shadow(const char* kernel, Out shadow) {
+  check(!shadow || shadow.dtype() == DType::f32, kernel, "keeps no 16-bit copy on the CPU");
+}
+
+void adamw(In params, In dweight, InOut weight, InOut first, InOut second, Out shadow,
            const std::vector<Segment>& segments, AdamW attributes, Stream&) {
+  check_shadow("adamw_update", shadow);
   const StepParams step = *params.as<StepParams>();
+  if (step.skip) return;
   for_pieces(segments, [&](std::int64_t, const Piece& piece) {
     const Segment& segment = segments[piece.segment];
     const auto scalars =
@@ -45,12 +56,15 @@ void adamw(In params, In dweight, InOut weight, InOut first, InOut second,
     loops().adamw(dweight.as<float>() + piece.begin, weight.as<float>() + piece.begin,
                   first.as<float>() + piece.begin, second.as<float>() + piece.begin, piece.count,
                   scalars);
+    copy_to(shadow, weight.as<float>() + piece.begin, piece);
   });
 }
 
-void sgd(In params, In dweight, InOut weight, InOut velocity, const std::vector<Segment>& segments,
-         Sgd attributes, Stream&) {
+void sgd(In params, In dweight, InOut weight, InOut velocity, Out shadow,
+         const std::vector<Segment>& segments, Sgd attributes, Stream&) {
+  check_shadow("sgd_update", shadow);
   const StepParams step = *params.as<StepParams>();
+  if (step.skip) return;
   for_pieces(segments, [&](std::int64_t, const Piece& piece) {
     const Segment& segment = segments[piece.segment];
     const auto scalars =
@@ -62,6 +76,7 @@ void sgd(In params, In dweight, InOut weight, InOut velocity, const std::vector<
                            step.step == 1, attributes.nesterov, scalars);
     else
       loops().sgd(gradient, values, piece.count, scalars);
+    copy_to(shadow, values, piece);
   });
 }
 
@@ -76,12 +91,20 @@ void norm(In dweight, Out result, const std::vector<Segment>& segments, Stream&)
   *result.as<double>() = std::sqrt(total);
 }
 
+void prepare(In wish, In loss, In norm, InOut state, Out params, Out report, UpdateRule rule,
+             Stream&) {
+  *params.as<StepParams>() =
+      decide_update(*wish.as<UpdateWish>(), rule, *loss.as<float>(), *norm.as<double>(),
+                    *state.as<UpdateState>(), report.as<UpdateReport>(), reports_in(report));
+}
+
 }  // namespace
 
 void fill_optimizer_kernels() {
   adamw_update.cpu = adamw;
   sgd_update.cpu = sgd;
   gradient_norm.cpu = norm;
+  prepare_update.cpu = prepare;
 }
 
 }  // namespace fjord

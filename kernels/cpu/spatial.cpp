@@ -26,6 +26,13 @@ void pool_forward(In x, Out y, Out tap, Pool2d pool, Stream&) {
   });
 }
 
+// One after the other: on the CPU they are not what a step waits for.
+void apply_and_pool(In x, In scale, In shift, Out y, Out pooled, Out tap, Act act, Pool2d pool,
+                    Stream& stream) {
+  batch_norm_apply.cpu(x, scale, shift, {}, y, act, stream);
+  pool_forward({y.buffer}, pooled, tap, pool, stream);
+}
+
 // Gathers: each input row sums the windows that cover it, so no two threads write one value.
 void pool_backward(In dy, In tap, Out dx, Pool2d pool, Stream&) {
   const Shape from = dy.shape(), to = dx.shape();
@@ -104,6 +111,7 @@ void concat_backward(In dy, Out dlow, Out dskip, Stream&) {
 
 void fill_spatial_kernels() {
   max_pool_forward.cpu = pool_forward;
+  batch_norm_apply_max_pool.cpu = apply_and_pool;
   max_pool_backward.cpu = pool_backward;
   upsample_concat_forward.cpu = concat_forward;
   upsample_concat_backward.cpu = concat_backward;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Who may include whom, and where a backend may show:
-#   tools -> models, data -> engine -> kernels; CUDA only in kernels/cuda; OpenMP and oneDNN only in
+#   tools -> models, data -> engine -> kernels; CUDA only in kernels/cuda and its tests; OpenMP and oneDNN only in
 #   kernels; image files only in data and tools; no #if but in the files that are there for it: host
-#   or device, the version of oneDNN, the processor's family.
+#   or device (and which), the version of oneDNN, the processor's family.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 
@@ -26,16 +26,16 @@ faults=$(awk '
       fault("includes " what ": includes are written from the root")
     else if (what ~ /\// && target in allowed && index(" " allowed[folder] " ", " " target " ") == 0)
       fault("includes " what ": " folder " may include " allowed[folder])
-    else if (what ~ /^(cuda|cudnn|cublas|nccl|cub\/)/ && FILENAME !~ /^kernels\/cuda\//)
-      fault("includes " what ": only kernels/cuda may")
+    else if (what ~ /^(cuda|cudnn|cublas|nccl|cub\/)/ && FILENAME !~ /^(kernels|tests)\/cuda\//)
+      fault("includes " what ": only kernels/cuda and tests/cuda may")
     else if (what ~ /^(omp\.h|dnnl|oneapi\/)/ && folder !~ /^(kernels|tests)$/)
       fault("includes " what ": only kernels may")
     else if (what ~ /^(png\.h|jpeglib\.h|tiff.*\.h|stb\/|opencv2\/)/ && folder !~ /^(data|tools|tests)$/)
       fault("includes " what ": " folder " knows nothing of image files")
   }
   /^ *# *include/ { what = $0; sub(/^[^<"]*[<"]/, "", what); sub(/[>"].*/, "", what); include(what) }
-  /^ *# *(if|ifdef|ifndef|elif)[^a-z]/ && FILENAME !~ /^kernels\/(host_device\.h|cpu\/(onednn|backend)\.cpp)$/ {
-    fault("#if outside of host_device.h, onednn.cpp and backend.cpp of kernels")
+  /^ *# *(if|ifdef|ifndef|elif)[^a-z]/ && FILENAME !~ /^kernels\/(host_device\.h|cuda\/ptx\.h|cpu\/(onednn|backend)\.cpp)$/ {
+    fault("#if outside of host_device.h, ptx.h, onednn.cpp and backend.cpp of kernels")
   }
   /^ *# *pragma +omp/ && FILENAME !~ /^(kernels|tests)\// { fault("OpenMP outside of kernels") }
 ' "${files[@]}")

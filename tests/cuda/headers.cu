@@ -25,16 +25,20 @@ template __global__ void use_optimizers(StepParams, AdamW, Sgd, float*, float*, 
 template __global__ void use_optimizers(StepParams, AdamW, Sgd, double*, double*, double*);
 
 template <class T>
-__global__ void use_losses(Tversky region, Bce<T> bce, SoftCe soft_ce, const T* z, T* y) {
+__global__ void use_losses(Tversky region, RegionPower power, Bce<T> bce, SoftCe<T> soft_ce,
+                           const T* z, T* y) {
   const T p = sigmoid(z[0]);
   y[0] = bce.value(z[0], z[1]) + bce.gradient(p, z[1]) + sign(z[0]);
   const RegionValue value = region({p, z[1], z[2]});
   y[1] = static_cast<T>(value.value + value.dp + value.dd);
+  y[4] = static_cast<T>(power.value(z[0]) + power.slope(z[1]) + pixel_factor(z[0], z[1]));
   y[2] = static_cast<T>(soft_ce.value(1, z[0], z[1]) + soft_ce.gradient(1, true, p, 1, 1));
   y[3] = static_cast<T>(lovasz_step(z[0], z[1], z[2]));
 }
-template __global__ void use_losses(Tversky, Bce<float>, SoftCe, const float*, float*);
-template __global__ void use_losses(Tversky, Bce<double>, SoftCe, const double*, double*);
+template __global__ void use_losses(Tversky, RegionPower, Bce<float>, SoftCe<float>, const float*,
+                                    float*);
+template __global__ void use_losses(Tversky, RegionPower, Bce<double>, SoftCe<double>,
+                                    const double*, double*);
 
 __global__ void use_augmentation(AugmentSample sample, float* rgb) {
   augment::shift_hsv(rgb[0], rgb[1], rgb[2], sample.color);

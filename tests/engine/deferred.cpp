@@ -2,6 +2,7 @@
 // gradients as the plain composition, in which each word has memory of its own.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <optional>
@@ -14,7 +15,9 @@ using namespace fjord;
 
 namespace {
 
-constexpr Shape kImage{2, 6, 5, 3};
+// Pooled and enlarged again, the first is another size than before; the second is not, so that
+// backends which read through the enlarging do.
+constexpr Shape kImages[] = {{2, 6, 5, 3}, {2, 6, 4, 3}};
 constexpr int kChannels = 4;
 
 /// x without anything deferred: a pool of one pixel copies.
@@ -146,11 +149,12 @@ const std::vector<Producer>& words_of_one_tensor() {
 
 /// loss and all gradients of image -> producer -> consumer -> head -> loss.
 template <class T>
-std::vector<double> outcome(const Word& producer, const Word& consumer, TapeOptions options) {
+std::vector<double> outcome(const Word& producer, const Word& consumer, TapeOptions options,
+                            Shape image_shape) {
   Parameters parameters(options.dtype);
   Tape tape(parameters, options);
   const Net net{&tape, ""};
-  Tensor image = net.resident(kImage, options.dtype, "image");
+  Tensor image = net.resident(image_shape, options.dtype, "image");
   Tensor x = conv2d(net / "before", image, {.channels = kChannels});
   Tensor y = consumer(net / "consumer", producer(net / "producer", x));
   Tensor logits = conv2d(net / "head", y, {.channels = 1, .kernel = 1, .bias = true});
@@ -186,32 +190,60 @@ double relative_distance(const std::vector<double>& a, const std::vector<double>
 }
 
 template <class T>
-void compare_all(TapeOptions options, double bound) {
+void compare_all(TapeOptions options, double bound, Shape image) {
   for (const Producer& producer : producers())
     for (const Consumer& consumer : consumers()) {
-      INFO(std::string(producer.name), " before ", std::string(consumer.name));
-      const auto fused = outcome<T>(producer.fused, consumer.word, options);
-      const auto plain = outcome<T>(producer.plain, consumer.word, options);
+      INFO(std::string(producer.name), " before ", std::string(consumer.name), ", ",
+           to_string(image));
+      const auto fused = outcome<T>(producer.fused, consumer.word, options, image);
+      const auto plain = outcome<T>(producer.plain, consumer.word, options, image);
       CHECK(relative_distance(fused, plain) <= bound);
     }
   for (const Producer& word : words_of_one_tensor()) {
     INFO(std::string(word.name), " of one tensor");
     const auto same = [](Net, Tensor x) { return x; };
-    CHECK(relative_distance(outcome<T>(word.fused, same, options),
-                            outcome<T>(word.plain, same, options)) <= bound);
+    CHECK(relative_distance(outcome<T>(word.fused, same, options, image),
+                            outcome<T>(word.plain, same, options, image)) <= bound);
   }
+}
+
+/// Steps of a kind that a decoder block leaves on the reference backend.
+std::ptrdiff_t steps_named(std::string_view op, Shape image_shape) {
+  Parameters parameters(DType::f64);
+  Tape tape(parameters, {.backend = Backend::reference, .dtype = DType::f64});
+  const Net net{&tape, ""};
+  Tensor x = conv(net / "x", net.resident(image_shape, DType::f64, "image"));
+  Tensor low = max_pool(net, x, {});
+  Tensor y = conv(net / "y", upsample_concat(net, low, x));
+  Tensor label = net.resident(y.shape(), DType::u8, "label");
+  fjord::loss(net, y, label, parse_loss("bce"));
+  net.backward();
+  return std::ranges::count_if(tape.steps, [&](const Step& step) { return step.op == op; });
 }
 
 }  // namespace
 
+TEST_CASE("a convolution reads through an enlarged image of exactly twice the size") {
+  enable_reference_kernels();
+  for (const char* op :
+       {"upsample_conv_forward", "upsample_conv_backward_data", "upsample_conv_backward_filter"}) {
+    CHECK(steps_named(op, kImages[0]) == 0);
+    CHECK(steps_named(op, kImages[1]) == 1);
+  }
+  CHECK(steps_named("upsample_concat_forward", kImages[0]) > 0);
+  CHECK(steps_named("upsample_concat_forward", kImages[1]) == 0);
+}
+
 TEST_CASE("deferred tensors equal the plain composition: reference backend, double") {
   enable_reference_kernels();
   // Rounding: a hundred times that of a double, over sums of up to 540 products.
-  compare_all<double>({.backend = Backend::reference, .dtype = DType::f64}, 1e-12);
+  for (const Shape image : kImages)
+    compare_all<double>({.backend = Backend::reference, .dtype = DType::f64}, 1e-12, image);
 }
 
 TEST_CASE("deferred tensors equal the plain composition: cpu backend, float") {
   enable_cpu_kernels();
   // The same for floats.
-  compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5);
+  for (const Shape image : kImages)
+    compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5, image);
 }

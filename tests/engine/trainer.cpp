@@ -109,7 +109,7 @@ TEST_CASE("stopped at any step and continued, a run ends in the same bits") {
     copy(restored.counters, parameters.counters);
     for (std::size_t i = 0; i < trainer.optimizer().state().size(); ++i)
       copy(again.optimizer().state()[i], trainer.optimizer().state()[i]);
-    again.optimizer().steps = trainer.optimizer().steps;
+    again.optimizer().set_progress(trainer.optimizer().progress());
     again.fit(training, validation, rest, first.saved);
 
     CHECK(weights(restored) == expected);

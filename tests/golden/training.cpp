@@ -89,7 +89,7 @@ std::vector<Row> training_rows(const TrainingEntry& entry, On on) {
                     std::fabs(loss - golden) / golden, bounds.losses[step]});
     if (step == 0) append(rows, out_rows(name, entry.out0, *run.results.at(0).slot, bounds));
     if (step == 0) append(rows, tensor_rows(name, "grads0", entry.grads0, run, bounds));
-    optimizer.update({.lr = entry.lr}, 0);
+    optimizer.update(entry.lr, {run.loss.slot});
   }
   append(rows, tensor_rows(name, "after", entry.after, run, bounds));
   return rows;

@@ -1,18 +1,11 @@
 // Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
-#include "kernels/conv.h"
-
-#include "tests/kernels/op_case.h"
+#include "tests/kernels/conv_case.h"
 
 namespace fjord {
 
 namespace {
 
-struct Layer {
-  Shape x;
-  std::int64_t outputs;
-  Conv2d conv;
-  bool bias = false;
-};
+using Layer = ConvLayer;
 
 ConvShape shape_of(const Layer& layer, Write mode) {
   const Shape x = layer.x;
@@ -32,7 +25,16 @@ OpCase named(const char* slot, const ConvShape& shape, Write mode, std::int64_t 
                               to_string(shape.x), to_string(shape.weight), c.stride, c.padding,
                               c.dilation, c.groups, shape.bias ? " bias" : "",
                               mode == Write::add ? " added" : ""),
-          .reduction = reduction};
+          .reduction = reduction,
+          .features = {"x", "dx", "y", "dy", "weight"},
+          .roundings = 2,  // bias and old values may be added in passes of their own
+          .from_features = {"dweight"}};
+}
+
+// The layer on tensors of this type, which may be 16 bits long on a GPU.
+ConvShape typed(ConvShape shape, In tensor) {
+  shape.dtype = tensor.dtype();
+  return shape;
 }
 
 OpCase forward_case(const Layer& layer) {
@@ -42,7 +44,7 @@ OpCase forward_case(const Layer& layer) {
   if (shape.bias) c.tensors.push_back(read("bias", {1, 1, 1, shape.y.c}));
   c.run = [shape](Operands& t, Stream& stream) {
     ConvForward pass;
-    prepare_conv_forward(shape, pass, stream);
+    prepare_conv_forward(typed(shape, t.in("x")), pass, stream);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("x"), t.in("weight"), t.in("bias"), t.out("y"), scratch, stream);
   };
@@ -56,7 +58,7 @@ OpCase backward_data_case(const Layer& layer, Write mode) {
   c.tensors = {read("dy", shape.y), read("weight", shape.weight), write("dx", shape.x, mode)};
   c.run = [shape](Operands& t, Stream& stream) {
     ConvBackwardData pass;
-    prepare_conv_backward_data(shape, pass, stream);
+    prepare_conv_backward_data(typed(shape, t.in("dy")), pass, stream);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("dy"), t.in("weight"), t.out("dx"), scratch, stream);
   };
@@ -70,15 +72,17 @@ OpCase backward_filter_case(const Layer& layer, Write mode) {
   if (shape.bias) c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
   c.run = [shape](Operands& t, Stream& stream) {
     ConvBackwardFilter pass;
-    prepare_conv_backward_filter(shape, pass, stream);
+    prepare_conv_backward_filter(typed(shape, t.in("x")), pass, stream);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("x"), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch, stream);
   };
   return c;
 }
 
-void add_layer(std::vector<OpCase>& cases, const Layer& layer, std::vector<Write> modes,
-               bool compare) {
+}  // namespace
+
+void add_conv_layer(std::vector<OpCase>& cases, const ConvLayer& layer, std::vector<Write> modes,
+                    bool compare) {
   std::vector<OpCase> own{forward_case(layer)};
   for (const Write mode : modes) {
     own.push_back(backward_data_case(layer, mode));
@@ -89,6 +93,8 @@ void add_layer(std::vector<OpCase>& cases, const Layer& layer, std::vector<Write
     cases.push_back(c);
   }
 }
+
+namespace {
 
 const Conv2d same3{}, down3{.stride = 2}, down1{.kernel = 1, .stride = 2, .padding = 0},
     stem{.kernel = 7, .stride = 2, .padding = 3};
@@ -111,20 +117,24 @@ std::vector<OpCase> conv_cases() {
   const std::vector<Write> both{Write::store, Write::add};
   std::vector<OpCase> cases;
   const Conv2d point{.kernel = 1, .padding = 0};
-  add_layer(cases, {{1, 1, 1, 1}, 1, point, true}, both, true);
-  add_layer(cases, {{1, 1, 1, 3}, 5, same3, true}, both, true);
-  add_layer(cases, {{2, 5, 7, 3}, 4, same3, true}, both, true);
-  add_layer(cases, {{1, 2, 50, 1}, 1, same3}, both, true);
-  add_layer(cases, {{1, 67, 33, 5}, 7, stem}, both, true);
-  add_layer(cases, {{1, 40, 40, 16}, 16, {.kernel = 3, .padding = 4, .dilation = 4}}, both, true);
-  add_layer(cases, {{2, 9, 8, 12}, 8, {.groups = 4}, true}, both, true);
-  add_layer(cases, {{1, 33, 17, 16}, 16, {.stride = 2, .groups = 16}}, both, true);
-  add_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
-  for (const Layer& layer : resnet34_unet(2, 2)) add_layer(cases, layer, both, true);
-  for (const Layer& layer : resnet34_unet(1, 3)) add_layer(cases, layer, {Write::store}, true);
-  for (const Layer& layer : resnet34_unet(8, 1)) add_layer(cases, layer, {Write::store}, false);
+  add_conv_layer(cases, {{1, 1, 1, 1}, 1, point}, both, true);
+  add_conv_layer(cases, {{1, 1, 1, 1}, 5, point, true}, both, true);
+  add_conv_layer(cases, {{1, 1, 1, 3}, 5, same3, true}, both, true);
+  add_conv_layer(cases, {{2, 5, 7, 3}, 4, same3, true}, both, true);
+  add_conv_layer(cases, {{1, 2, 50, 1}, 1, same3}, both, true);
+  add_conv_layer(cases, {{1, 67, 33, 5}, 7, stem}, both, true);
+  add_conv_layer(cases, {{1, 40, 40, 16}, 16, {.kernel = 3, .padding = 4, .dilation = 4}}, both,
+                 true);
+  add_conv_layer(cases, {{2, 9, 8, 12}, 8, {.groups = 4}, true}, both, true);
+  add_conv_layer(cases, {{1, 33, 17, 16}, 16, {.stride = 2, .groups = 16}}, both, true);
+  add_conv_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
+  for (const Layer& layer : resnet34_unet(2, 2)) add_conv_layer(cases, layer, both, true);
+  for (const Layer& layer : resnet34_unet(1, 3)) add_conv_layer(cases, layer, {Write::store}, true);
+  for (const Layer& layer : resnet34_unet(8, 1))
+    add_conv_layer(cases, layer, {Write::store}, false);
   // The real sizes of 256 x 256 images, bits only.
-  for (const Layer& layer : resnet34_unet(2, 8)) add_layer(cases, layer, {Write::store}, false);
+  for (const Layer& layer : resnet34_unet(2, 8))
+    add_conv_layer(cases, layer, {Write::store}, false);
   return cases;
 }
 

@@ -15,43 +15,79 @@ namespace {
 struct Setting {
   const char* what;
   Shape logits;
-  LabelForm form;
-  bool soft;  // labels of the logits' type
+  LabelForm form = LabelForm::classes;
+  bool soft = false;         // labels of the logits' type
+  double range = 4;          // logits are in [-range, range]
+  double kept = 0.87;        // the labels that are neither ignored nor no class, about
+  bool nan_ignored = false;  // logits whose label is ignored are NaN
 };
 
-// The sizes are odd, one value, one channel, one more than a chunk of pixels, and the most classes.
+// The sizes are odd, one value, one channel, one more than a chunk of pixels, and the most classes;
+// channels that 16-byte accesses divide and others.
 const std::vector<Setting> settings{
-    {"binary", {1, 1, 1, 1}, LabelForm::elements, false},
-    {"binary", {2, 7, 9, 1}, LabelForm::elements, false},
-    {"binary, chunks", {3, 64, 65, 1}, LabelForm::elements, false},
+    {"binary", {1, 1, 1, 1}, LabelForm::elements},
+    {"binary", {2, 7, 9, 1}, LabelForm::elements},
+    {"binary, chunks", {3, 64, 65, 1}, LabelForm::elements},
+    {"binary, large", {1, 13, 11, 1}, LabelForm::elements, false, 80},
+    {"binary, all ignored", {1, 5, 3, 1}, LabelForm::elements, false, 4, 0},
+    {"binary, NaN ignored", {1, 9, 31, 1}, LabelForm::elements, false, 4, 0.7, true},
     {"soft binary", {2, 7, 9, 1}, LabelForm::elements, true},
     {"multi-label", {2, 5, 7, 3}, LabelForm::elements, true},
-    {"multi-label, chunks", {2, 47, 91, 3}, LabelForm::elements, true},
-    {"classes", {1, 1, 1, 2}, LabelForm::classes, false},
-    {"classes", {2, 5, 7, 4}, LabelForm::classes, false},
-    {"classes, chunks", {3, 41, 67, 5}, LabelForm::classes, false},
-    {"two classes, chunks", {3, 41, 67, 2}, LabelForm::classes, false},
-    {"classes, most", {1, 3, 5, 256}, LabelForm::classes, false},
+    {"multi-label", {1, 5, 7, 16}, LabelForm::elements, false},
+    {"multi-label, chunks", {2, 29, 73, 3}, LabelForm::elements, true},
+    {"multi-label, large", {1, 9, 13, 6}, LabelForm::elements, true, 80},
+    {"classes", {1, 1, 1, 2}},
+    {"classes", {2, 5, 7, 4}},
+    {"classes", {2, 7, 6, 6}},
+    {"classes", {2, 5, 9, 19}},
+    {"classes", {1, 9, 11, 16}},
+    {"classes", {1, 7, 5, 40}},
+    {"classes, chunks", {1, 59, 71, 5}},
+    {"classes, large", {1, 9, 11, 6}, LabelForm::classes, false, 80},
+    {"classes, all ignored", {1, 5, 3, 6}, LabelForm::classes, false, 4, 0},
+    {"classes, NaN ignored", {1, 9, 11, 6}, LabelForm::classes, false, 4, 0.7, true},
+    {"two classes, chunks", {2, 47, 45, 2}},
+    {"classes, most", {1, 3, 5, 256}},
 };
 
-Operand logits_of(const Setting& s) {
-  return read("logits", s.logits, [](std::int64_t i) { return uniform(1, i, -4, 4); });
-}
+double label_kind(std::int64_t i) { return uniform(2, i, 0, 1); }
 
 // Hard labels: mostly classes, some 255, some that are no class. Soft ones: in [0, 1], some 255.
+// The first is kept when any is.
+bool ignored(const Setting& s, std::int64_t i) {
+  return (i > 0 || s.kept == 0) && label_kind(i) >= s.kept + 0.03;
+}
+
 Operand label_of(const Setting& s) {
   const double classes = s.form == LabelForm::classes ? static_cast<double>(s.logits.c) : 2;
   const Shape shape{s.logits.n, s.logits.h, s.logits.w,
                     s.form == LabelForm::classes ? 1 : s.logits.c};
-  auto value = [=, soft = s.soft](std::int64_t i) {
-    const double kind = uniform(2, i, 0, 1), u = uniform(3, i, 0, 1);
-    if (i > 0 && kind < 0.1) return 255.0;
+  auto value = [=, soft = s.soft](std::int64_t i) -> double {
+    const double kind = label_kind(i), u = uniform(3, i, 0, 1);
+    if (ignored(s, i)) return 255.0;
     if (soft) return kind < 0.5 ? std::round(u) : u;
-    if (i > 0 && kind < 0.13 && classes < 200) return classes + 3;
+    if ((i > 0 || s.kept == 0) && kind >= s.kept) return classes < 200 ? classes + 3 : 255;
     return std::min(std::floor(u * classes), classes - 1);
   };
   Operand label = read("label", shape, value);
   return s.soft ? label : typed(label, DType::u8);
+}
+
+Operand logits_of(const Setting& s) {
+  const std::int64_t each = s.form == LabelForm::classes ? s.logits.c : 1;
+  return read("logits", s.logits, [=](std::int64_t i) {
+    if (s.nan_ignored && ignored(s, i / each)) return static_cast<double>(NAN);
+    // Large ones are coarse: their differences are exact in float, as the reference's are.
+    const double z = uniform(1, i, -s.range, s.range);
+    return s.range > 10 ? std::round(16 * z) / 16 : z;
+  });
+}
+
+// What a GPU may keep in 16 bits.
+std::vector<std::string> features_of(const Setting& s) {
+  std::vector<std::string> names{"logits", "dlogits"};
+  if (s.soft) names.emplace_back("label");
+  return names;
 }
 
 std::vector<double> weights(std::int64_t channels) {
@@ -87,29 +123,19 @@ LossTerms terms_of(const Setting& s) {
   return terms;
 }
 
-// Runs loss_forward and shows its double slopes as a tensor of the backend's type, so that they are
-// held to what float probabilities allow.
+// Shows loss_forward's double slopes as a tensor of the backend's type, so that they are held to
+// what float probabilities allow.
 void run_forward(Operands& t, const LossTerms& terms, Stream& stream) {
-  const Shape shape = t.in("slopes").shape();
-  std::vector<double> values(static_cast<std::size_t>(shape.count()), NAN);
-  Buffer slopes{"slopes", shape, DType::f64, values.data()};
-  loss_forward(t.in("logits"), t.in("label"), Out{&slopes}, t.out("loss"), terms, stream);
-  Out shown = t.out("slopes");
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (shown.dtype() == DType::f64)
-      shown.as<double>()[i] = values[i];
-    else
-      shown.as<float>()[i] = static_cast<float>(values[i]);
+  const Out slopes = t.temporary("doubles", t.in("slopes").shape(), DType::f64);
+  loss_forward(t.in("logits"), t.in("label"), slopes, t.out("loss"), terms, stream);
+  t.show("doubles", "slopes");
 }
 
 void run_lovasz(Operands& t, const Lovasz& lovasz, Stream& stream) {
   const std::int64_t count = lovasz_scratch_count(t.in("logits").shape(), lovasz);
-  Buffer scratch{"scratch",
-                 {1, 1, 1, count},
-                 DType::i64,
-                 t.scratch(static_cast<std::size_t>(count) * sizeof(std::int64_t))};
-  lovasz_forward(t.in("logits"), t.in("label"), t.out("slope"), Out{&scratch}, t.out("loss"),
-                 lovasz, stream);
+  const Out scratch = t.temporary("scratch", {1, 1, 1, count}, DType::i64);
+  lovasz_forward(t.in("logits"), t.in("label"), t.out("slope"), scratch, t.out("loss"), lovasz,
+                 stream);
 }
 
 OpCase forward_case(const Setting& s, Write mode, const std::string& what) {
@@ -121,41 +147,49 @@ OpCase forward_case(const Setting& s, Write mode, const std::string& what) {
           .reduction = s.logits.pixels(),
           .tensors = {logits_of(s), label_of(s), write("slopes", {1, 1, 1, slopes}),
                       write("loss", {}, mode)},
+          .features = features_of(s),
           .run = [=](Operands& t, Stream& stream) { run_forward(t, terms, stream); }};
 }
 
 // Errors that float and double sort alike, since a swap changes slopes: logits and soft labels
-// whose products are exact in float; probabilities of two classes at least 1e-5 apart (z and -z
-// never meet on this grid); else so few pixels that none are near.
+// whose products are exact in float; for two classes logits of 8 bits, even ones above 0 and odd
+// ones below, so that errors are equal (and stay in order) or at least 1e-4 apart, for z and -z
+// never meet; else so few pixels that none are near.
 std::vector<Operand> sortable(const Setting& s) {
   Operand logits = logits_of(s), label = label_of(s);
   if (s.form == LabelForm::elements) {
-    logits.values = [](std::int64_t i) { return std::round(uniform(1, i, -4, 4) * 1024) / 1024; };
+    logits.values = [values = logits.values](std::int64_t i) {
+      return std::round(values(i) * 1024) / 1024;
+    };
     label.values = [values = label.values](std::int64_t i) {
       return std::round(values(i) * 16) / 16;
     };
   } else if (s.logits.c == 2) {
-    logits.values = [pixels = s.logits.pixels()](std::int64_t i) {
-      const auto place = static_cast<double>(i / 2 * 4099 % pixels) + 0.25;
-      return i % 2 ? 0 : -4 + 8 * place / static_cast<double>(pixels);
+    logits.values = [](std::int64_t i) {
+      const bool below = uniform(6, i, 0, 1) < 0.5;
+      const double bits = 128 + 2 * std::floor(uniform(7, i, 0, 64)) + (below ? 1 : 0);
+      const double size = std::ldexp(bits, static_cast<int>(uniform(8, i, 0, 3.99)) - 9);
+      return i % 2 ? 0 : below ? -size : size;
     };
   }
   return {logits, label};
 }
 
-OpCase lovasz_case(const Setting& s, Write mode, const std::string& what) {
-  const Lovasz lovasz{{s.form, 255}, 0.5, mode == Write::add};
+// `together`: how many errors a GPU sorts at once; few, so that it has to sort several times.
+OpCase lovasz_case(const Setting& s, Write mode, const std::string& what, std::int64_t together) {
+  const Lovasz lovasz{{s.form, 255}, 0.5, mode == Write::add, together};
   return {.slot = "lovasz_forward",
-          .what = what + (lovasz.per_image ? " per image" : ""),
+          .what = what + (lovasz.per_image ? " per image " : " ") + std::to_string(together),
           .reduction = s.logits.pixels(),
           .tensors = {sortable(s)[0], sortable(s)[1], write("slope", s.logits),
                       write("loss", {}, mode)},
+          .features = features_of(s),
           .run = [=](Operands& t, Stream& stream) { run_lovasz(t, lovasz, stream); }};
 }
 
-// Which of the two slopes the backward step is given.
+// Which inputs the backward step is given besides logits and label.
 struct Given {
-  bool sums, lovasz;
+  bool sums, lovasz, scale;
 };
 
 OpCase backward_case(const Setting& s, Write mode, const std::string& what, Given given) {
@@ -166,17 +200,53 @@ OpCase backward_case(const Setting& s, Write mode, const std::string& what, Give
       loss_slope_count(s.logits.c, static_cast<std::int64_t>(terms.pixels.size()));
   if (given.sums) tensors.push_back(typed(read("slopes", {1, 1, 1, slopes}), DType::f64));
   if (given.lovasz) tensors.push_back(read("slope", s.logits));
-  return {.slot = "loss_backward",
-          .what = what + (given.sums ? " sums" : "") + (given.lovasz ? " lovasz" : ""),
-          .reduction = 16 * s.logits.c,  // each of a pixel's probabilities is rounded a few times
-          .tensors = tensors,
-          .run = [=](Operands& t, Stream& stream) {
-            loss_backward(t.in("logits"), t.in("label"), t.in("slopes"), t.in("slope"),
-                          t.out("dlogits"), terms, stream);
+  if (given.scale) tensors.push_back(read("scale", {}, [](std::int64_t) { return 512.0; }));
+  return {
+      .slot = "loss_backward",
+      .what = what + (given.sums ? " sums" : "") + (given.lovasz ? " lovasz" : "") +
+              (given.scale ? " scale" : ""),
+      // A pixel's probabilities are rounded a few times each, then their mean slope is taken away.
+      .reduction = 64 * s.logits.c,
+      .tensors = tensors,
+      .features = features_of(s),
+      .run = [=](Operands& t, Stream& stream) {
+        loss_backward(t.in("logits"), t.in("label"), t.in("slopes"), t.in("slope"), t.in("scale"),
+                      t.out("dlogits"), terms, stream);
+      }};
+}
+
+// A NaN logit reaches the loss: seen as a pixel that the confusion matrix counts as NaN, for a NaN
+// itself compares with nothing.
+OpCase nan_case(const Setting& s, bool lovasz) {
+  Operand logits = logits_of(s);
+  logits.values = [values = logits.values](std::int64_t i) { return i == 0 ? NAN : values(i); };
+  const auto ones = [](std::int64_t) { return 1.0; };
+  return {.slot = lovasz ? "lovasz_forward" : "loss_forward",
+          .what = std::string("NaN ") + s.what + " " + to_string(s.logits),
+          .tensors = {logits, label_of(s), typed(read("one", {}, ones), DType::u8),
+                      typed(update("counts", {1, 1, 1, confusion_cells(2)}, ones), DType::i64)},
+          .features = features_of(s),
+          .run = [=, terms = terms_of(s)](Operands& t, Stream& stream) {
+            const bool exact = stream.backend == Backend::reference;
+            const DType real = exact ? DType::f64 : DType::f32;
+            const Shape shape = t.in("logits").shape();
+            const Out loss = t.temporary("loss", {}, real);
+            const Lovasz hinge{{s.form, 255}};
+            if (lovasz)
+              lovasz_forward(
+                  t.in("logits"), t.in("label"), t.temporary("slope", shape, real),
+                  t.temporary("scratch", {1, 1, 1, lovasz_scratch_count(shape, hinge)}, DType::i64),
+                  loss, hinge, stream);
+            else
+              loss_forward(
+                  t.in("logits"), t.in("label"),
+                  t.temporary("slopes", {1, 1, 1, loss_slope_count(shape.c, 2)}, DType::f64), loss,
+                  terms, stream);
+            confusion_count(In{loss.buffer}, t.in("one"), t.inout("counts"), {}, stream);
           }};
 }
 
-OpCase confusion_case(Shape logits) {
+OpCase confusion_case(Shape logits, double threshold) {
   const std::int64_t classes = confusion_classes(logits.c);
   const Shape pixels{logits.n, logits.h, logits.w, 1};
   auto logit = [](std::int64_t i) {  // coarse, so that logits tie; some are NaN
@@ -186,30 +256,48 @@ OpCase confusion_case(Shape logits) {
     return i % 11 == 3 ? 255 : std::floor(uniform(5, i, 0, static_cast<double>(classes) + 0.3));
   };
   return {.slot = "confusion_count",
-          .what = to_string(logits),
+          .what = to_string(logits) + " " + std::to_string(threshold),
           .tensors = {read("logits", logits, logit), typed(read("label", pixels, label), DType::u8),
                       typed(update("counts", {1, 1, 1, confusion_cells(classes)},
                                    [](std::int64_t i) { return static_cast<double>(i % 3); }),
                             DType::i64)},
-          .run = [](Operands& t, Stream& stream) {
-            confusion_count(t.in("logits"), t.in("label"), t.inout("counts"), {}, stream);
+          .features = {"logits"},
+          .run = [=](Operands& t, Stream& stream) {
+            confusion_count(t.in("logits"), t.in("label"), t.inout("counts"),
+                            {.threshold_logit = threshold}, stream);
           }};
+}
+
+void add_cases_of(const Setting& s, Write mode, std::vector<OpCase>& cases) {
+  const std::string what =
+      std::string(s.what) + " " + to_string(s.logits) + (mode == Write::add ? " added" : "");
+  cases.push_back(forward_case(s, mode, what));
+  const bool sortable = s.form == LabelForm::elements || s.logits.c == 2 || s.logits.pixels() < 100;
+  if (sortable && !s.nan_ignored && s.range < 10)
+    cases.push_back(lovasz_case(s, mode, what, mode == Write::add ? 300 : 1 << 22));
+  cases.push_back(backward_case(s, mode, what, {true, true, mode == Write::add}));
+  cases.push_back(backward_case(s, mode, what, {true, false, false}));
+  // Where softmax is nearly 0 or 1, Lovasz's gradient alone is the rounding of what cancels in it.
+  if (s.form == LabelForm::elements || s.range < 10)
+    cases.push_back(backward_case(s, mode, what, {false, true, true}));
 }
 
 std::vector<OpCase> loss_cases() {
   std::vector<OpCase> cases;
   for (const Setting& s : settings)
-    for (const Write mode : {Write::store, Write::add}) {
-      const std::string what =
-          std::string(s.what) + " " + to_string(s.logits) + (mode == Write::add ? " added" : "");
-      cases.push_back(forward_case(s, mode, what));
-      if (s.form == LabelForm::elements || s.logits.c == 2 || s.logits.pixels() < 100)
-        cases.push_back(lovasz_case(s, mode, what));
-      for (const Given given : {Given{true, true}, Given{true, false}, Given{false, true}})
-        cases.push_back(backward_case(s, mode, what, given));
-    }
-  for (const Shape logits : {Shape{1, 1, 1, 1}, {3, 17, 23, 1}, {1, 1, 1, 2}, {2, 31, 33, 6}})
-    cases.push_back(confusion_case(logits));
+    for (const Write mode : {Write::store, Write::add}) add_cases_of(s, mode, cases);
+  for (const std::size_t i : {1, 7, 13})
+    for (const bool lovasz : {false, true}) cases.push_back(nan_case(settings[i], lovasz));
+  for (const Shape logits : {Shape{1, 1, 1, 1},
+                             {3, 17, 23, 1},
+                             {1, 1, 1, 2},
+                             {2, 31, 33, 6},
+                             {1, 9, 7, 16},
+                             {2, 9, 5, 19},
+                             {1, 5, 7, 100},
+                             {1, 3, 5, 256}})
+    cases.push_back(confusion_case(logits, 0));
+  cases.push_back(confusion_case({1, 17, 23, 1}, 1.5));
   return cases;
 }
 

@@ -13,7 +13,11 @@ const std::vector<Shape> shapes{{1, 1, 1, 1},    {2, 1, 1, 5},    {1, 7, 9, 3},
 
 Shape vector_of(std::int64_t c) { return {1, 1, 1, c}; }
 
+// More pixels than the rows of a GPU's second stage of sums, and more values than its threads.
+const Shape many_pixels{1, 300, 301, 1}, many_values{1, 523, 503, 1};
+
 double far_from_zero(std::int64_t i) { return uniform(1, i, 100, 101); }
+double further_from_zero(std::int64_t i) { return uniform(1, i, 999, 1001); }
 double positive(std::int64_t i) { return uniform(2, i, 0.1, 2); }
 double batches(std::int64_t) { return 41; }
 
@@ -23,15 +27,18 @@ std::string name_of(Shape shape, Write mode, Act act) {
 }
 
 void add_statistics(std::vector<OpCase>& cases, Shape s) {
-  for (const bool shifted : {false, true})
-    cases.push_back({.slot = "batch_norm_statistics",
-                     .what = to_string(s) + (shifted ? " with a large mean" : ""),
-                     .reduction = s.pixels(),
-                     .tensors = {shifted ? read("x", s, far_from_zero) : read("x", s),
-                                 write("mean", vector_of(s.c)), write("variance", vector_of(s.c))},
-                     .run = [](Operands& t, Stream& stream) {
-                       batch_norm_statistics(t.in("x"), t.out("mean"), t.out("variance"), stream);
-                     }});
+  const Operand near = read("x", s), far = read("x", s, far_from_zero),
+                further = read("x", s, further_from_zero);
+  for (const auto& [x, mean] : {std::pair{near, ""}, {far, " far"}, {further, " further"}})
+    cases.push_back(
+        {.slot = "batch_norm_statistics",
+         .what = to_string(s) + mean,
+         .reduction = s.pixels(),
+         .tensors = {x, write("mean", vector_of(s.c)), write("variance", vector_of(s.c))},
+         .features = {"x"},
+         .run = [](Operands& t, Stream& stream) {
+           batch_norm_statistics(t.in("x"), t.out("mean"), t.out("variance"), stream);
+         }});
 }
 
 void add_vectors(std::vector<OpCase>& cases, std::int64_t c, std::int64_t count) {
@@ -66,6 +73,7 @@ void add_apply(std::vector<OpCase>& cases, Shape s, Write mode, Act act) {
              .what = name_of(s, mode, act) + (residual ? " residual" : ""),
              .tensors = {read("x", s), read("scale", vector_of(s.c)), read("shift", vector_of(s.c)),
                          write("y", s, mode)},
+             .features = {"x", "residual", "y"},
              .run = [act](Operands& t, Stream& stream) {
                batch_norm_apply(t.in("x"), t.in("scale"), t.in("shift"), t.in("residual"),
                                 t.out("y"), act, stream);
@@ -89,6 +97,7 @@ void add_backward_reduce(std::vector<OpCase>& cases, Shape s, Write mode, Act ac
            .what = name_of(s, mode, act) + (from_y ? " from y" : ""),
            .reduction = s.pixels(),
            .tensors = backward_inputs(s, from_y),
+           .features = {"x", "y", "dy"},
            .run = [act](Operands& t, Stream& stream) {
              batch_norm_backward_reduce(t.in("x"), t.in("y"), t.in("dy"), t.in("scale"),
                                         t.in("shift"), t.in("mean"), t.in("inv_std"), t.out("sums"),
@@ -114,6 +123,7 @@ void add_backward_apply(std::vector<OpCase>& cases, Shape s, Write mode, Act act
   OpCase c{.slot = "batch_norm_backward_apply",
            .what = name_of(s, mode, act) + (from_y ? " from y" : ""),
            .tensors = backward_inputs(s, from_y),
+           .features = {"x", "y", "dy", "dx", "dresidual"},
            .run = [act](Operands& t, Stream& stream) {
              batch_norm_backward_apply(t.in("x"), t.in("y"), t.in("dy"), t.in("scale"),
                                        t.in("shift"), t.in("mean"), t.in("inv_std"), t.in("sums"),
@@ -129,11 +139,31 @@ void add_constant_backward(std::vector<OpCase>& cases, Shape s, Write mode, Act 
   OpCase c{.slot = "scale_shift_backward",
            .what = name_of(s, mode, act) + (from_y ? " from y" : ""),
            .tensors = backward_inputs(s, from_y),
+           .features = {"x", "y", "dy", "dx", "dresidual"},
            .run = [act](Operands& t, Stream& stream) {
              scale_shift_backward(t.in("x"), t.in("y"), t.in("dy"), t.in("scale"), t.in("shift"),
                                   t.out("dx"), t.out("dresidual"), act, stream);
            }};
   add_results(c, s, mode, wanted);
+  cases.push_back(c);
+}
+
+// dx and dresidual are one tensor when x is its own residual: both are added up in it.
+void add_own_residual(std::vector<OpCase>& cases, Shape s) {
+  OpCase c{.slot = "batch_norm_backward_apply",
+           .what = to_string(s) + " own residual",
+           .tensors = backward_inputs(s, false),
+           .features = {"x", "dy", "dx"},
+           .roundings = 2};
+  c.run = [](Operands& t, Stream& stream) {
+    Out residual = t.out("dx");
+    residual.write = Write::add;
+    batch_norm_backward_apply(t.in("x"), {}, t.in("dy"), t.in("scale"), t.in("shift"), t.in("mean"),
+                              t.in("inv_std"), t.in("sums"), t.out("dx"), residual, Act::relu,
+                              stream);
+  };
+  c.tensors.push_back(read("sums", {1, 1, 2, s.c}));
+  c.tensors.push_back(write("dx", s));
   cases.push_back(c);
 }
 
@@ -146,14 +176,21 @@ std::vector<OpCase> norm_cases() {
       for (const Act act : {Act::none, Act::relu}) {
         add_apply(cases, s, mode, act);
         for (const bool from_y : {false, true}) {
+          if (from_y && act == Act::none) continue;  // y is not looked at
           add_backward_reduce(cases, s, mode, act, from_y);
           for (const Wanted wanted : {Wanted::dx, Wanted::dresidual, Wanted::both}) {
+            if (wanted != Wanted::both && s.c != 16 && s.c != 33) continue;
             add_backward_apply(cases, s, mode, act, from_y, wanted);
             add_constant_backward(cases, s, mode, act, from_y, wanted);
           }
         }
       }
   }
+  add_statistics(cases, many_pixels);
+  add_backward_reduce(cases, many_pixels, Write::store, Act::relu, false);
+  add_apply(cases, many_values, Write::store, Act::relu);
+  add_backward_apply(cases, many_values, Write::store, Act::relu, false, Wanted::both);
+  add_own_residual(cases, {2, 7, 9, 16});
   return cases;
 }
 

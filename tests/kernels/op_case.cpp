@@ -1,4 +1,4 @@
-// Runs op cases: the CPU against the reference, sentinels, poison, thread counts.
+// Runs op cases: a backend against the reference, sentinels, poison, thread counts.
 #include "tests/kernels/op_case.h"
 
 #include <algorithm>
@@ -8,13 +8,15 @@
 #include <utility>
 
 #include "kernels/threads.h"
+#include "tests/kernels/half_types.h"
 
 namespace fjord {
 
 namespace {
 
 constexpr std::size_t kGuard = 256;
-constexpr std::byte kSentinel{0xA5};
+// NaN: what is read from it by mistake shows in the result.
+constexpr std::byte kSentinel{0xFF};
 
 std::uint64_t hash(const std::string& text) {
   std::uint64_t value = 14695981039346656037u;
@@ -30,11 +32,18 @@ void set(Buffer& buffer, std::int64_t i, double value) {
     case DType::f64:
       static_cast<double*>(buffer.data)[i] = value;
       return;
+    case DType::bf16:
+    case DType::f16:
+      static_cast<std::uint16_t*>(buffer.data)[i] = to_bits(value, buffer.dtype);
+      return;
     case DType::i64:
       static_cast<std::int64_t*>(buffer.data)[i] = static_cast<std::int64_t>(value);
       return;
     case DType::i32:
       static_cast<std::int32_t*>(buffer.data)[i] = static_cast<std::int32_t>(value);
+      return;
+    case DType::u16:
+      static_cast<std::uint16_t*>(buffer.data)[i] = static_cast<std::uint16_t>(value);
       return;
     case DType::u8:
       static_cast<std::uint8_t*>(buffer.data)[i] = static_cast<std::uint8_t>(value);
@@ -51,16 +60,30 @@ double get(const Buffer& buffer, std::int64_t i) {
       return static_cast<const float*>(buffer.data)[i];
     case DType::f64:
       return static_cast<const double*>(buffer.data)[i];
+    case DType::bf16:
+    case DType::f16:
+      return from_bits(static_cast<const std::uint16_t*>(buffer.data)[i], buffer.dtype);
     case DType::i64:
       return static_cast<double>(static_cast<const std::int64_t*>(buffer.data)[i]);
     case DType::i32:
       return static_cast<const std::int32_t*>(buffer.data)[i];
+    case DType::u16:
+      return static_cast<const std::uint16_t*>(buffer.data)[i];
     default:
       return static_cast<const std::uint8_t*>(buffer.data)[i];
   }
 }
 
-bool real(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+bool real(DType dtype) { return dtype == DType::f32 || dtype == DType::f64 || is_16_bit(dtype); }
+
+// The value that the type holds nearest to this one.
+double rounded(double value, DType dtype) {
+  return is_16_bit(dtype) ? from_bits(to_bits(value, dtype), dtype) : value;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 // NaN in floats, and no plausible value in integers.
 void poison(void* data, std::size_t bytes) { std::memset(data, 0xFF, bytes); }
@@ -98,25 +121,44 @@ double uniform(std::uint64_t key, std::int64_t i, double low, double high) {
 
 Operands::Guarded& Operands::allocate(const std::string& name, Shape shape, DType dtype) {
   Guarded& tensor = tensors_[name];
-  tensor.buffer = {name, shape, dtype, nullptr};
+  tensor.buffer = tensor.host = {name, shape, dtype, nullptr};
   tensor.memory.assign(tensor.buffer.bytes() + 2 * kGuard, kSentinel);
   const auto address = reinterpret_cast<std::uintptr_t>(tensor.memory.data());
   tensor.begin = kGuard - address % 64;
-  tensor.buffer.data = tensor.memory.data() + tensor.begin;
+  tensor.host.data = tensor.buffer.data = tensor.memory.data() + tensor.begin;
+  if (place_.backend == Backend::cuda) {
+    // The sentinels travel along, so that the tensor begins at a multiple of 256 bytes there too.
+    tensor.begin = kGuard;
+    tensor.host.data = tensor.memory.data() + kGuard;
+    tensor.block = DeviceBlock(place_.backend, tensor.memory.size());
+    tensor.buffer.data = tensor.block.data() + kGuard;
+  }
   return tensor;
 }
 
-Operands::Operands(const std::vector<Operand>& operands, Backend backend, const std::string& key) {
-  for (const Operand& operand : operands) {
-    const bool twin = operand.dtype == DType::f32 && backend == Backend::reference;
-    Guarded& tensor = allocate(operand.name, operand.shape, twin ? DType::f64 : operand.dtype);
+void Operands::send(Guarded& tensor) {
+  if (!tensor.block.data()) return;
+  Stream to = stream(place_.backend);
+  device(place_.backend)
+      .upload(tensor.block.data(), tensor.memory.data(), tensor.memory.size(), to);
+}
+
+Operands::Operands(const OpCase& op_case, Place place) : place_(place) {
+  for (const Operand& operand : op_case.tensors) {
+    const bool is_feature = contains(op_case.features, operand.name);
+    const DType kept = is_feature ? place.feature : operand.dtype;
+    const bool twin = operand.dtype == DType::f32 && place.backend == Backend::reference;
+    Guarded& tensor = allocate(operand.name, operand.shape, twin ? DType::f64 : kept);
     tensor.mode = operand.mode;
     const bool filled = operand.use != Operand::Use::write || operand.mode == Write::add;
-    if (!filled) poison(tensor.buffer.data, tensor.buffer.bytes());
-    const std::uint64_t seed = hash(key + operand.name);
-    for (std::int64_t i = 0; i < operand.shape.count() && filled; ++i)
-      set(tensor.buffer, i, operand.values ? operand.values(i) : uniform(seed, i, -1, 1));
+    if (!filled) poison(tensor.host.data, tensor.host.bytes());
+    const std::uint64_t seed = hash(op_case.slot + " " + op_case.what + operand.name);
+    for (std::int64_t i = 0; i < operand.shape.count() && filled; ++i) {
+      const double value = operand.values ? operand.values(i) : uniform(seed, i, -1, 1);
+      set(tensor.host, i, rounded(value, kept));
+    }
     if (operand.use == Operand::Use::read) tensor.original = bytes(operand.name);
+    send(tensor);
   }
 }
 
@@ -136,18 +178,38 @@ InOut Operands::inout(const std::string& name) {
 }
 
 void* Operands::scratch(std::size_t bytes) {
-  const auto count = static_cast<std::int64_t>(bytes);
-  Guarded& tensor = allocate("scratch", {1, 1, 1, count}, DType::u8);
-  poison(tensor.buffer.data, bytes);
-  return tensor.buffer.data;
+  return temporary("scratch", {1, 1, 1, static_cast<std::int64_t>(bytes)}, DType::u8).buffer->data;
+}
+
+Out Operands::temporary(const std::string& name, Shape shape, DType dtype) {
+  Guarded& tensor = allocate(name, shape, dtype);
+  poison(tensor.host.data, tensor.host.bytes());
+  send(tensor);
+  return {&tensor.buffer};
+}
+
+void Operands::show(const std::string& from, const std::string& to) {
+  shown_.emplace_back(from, to);
+}
+
+void Operands::finish(Stream& stream) {
+  if (place_.backend == Backend::cuda)
+    for (auto& [name, tensor] : tensors_)
+      device(place_.backend)
+          .download(tensor.memory.data(), tensor.block.data(), tensor.memory.size(), stream);
+  for (const auto& [from, to] : shown_) {
+    Guarded& target = tensors_.at(to);
+    for (std::int64_t i = 0; i < target.host.shape.count(); ++i)
+      set(target.host, i, value(from, i));
+  }
 }
 
 double Operands::value(const std::string& name, std::int64_t i) const {
-  return get(tensors_.at(name).buffer, i);
+  return get(tensors_.at(name).host, i);
 }
 
 std::vector<std::byte> Operands::bytes(const std::string& name) const {
-  const Buffer& buffer = tensors_.at(name).buffer;
+  const Buffer& buffer = tensors_.at(name).host;
   const auto* begin = static_cast<const std::byte*>(buffer.data);
   return {begin, begin + buffer.bytes()};
 }
@@ -166,11 +228,12 @@ std::vector<std::string> Operands::damaged() const {
   return names;
 }
 
-double tolerance(DType dtype, std::int64_t reduction) {
+double tolerance(DType dtype, std::int64_t reduction, int roundings) {
   if (!real(dtype)) return 0;
-  const double rounding = dtype == DType::f32 ? std::numeric_limits<float>::epsilon()
-                                              : std::numeric_limits<double>::epsilon();
-  return rounding * (8 + std::sqrt(static_cast<double>(reduction)));
+  const double rounding = dtype == DType::f64 ? std::numeric_limits<double>::epsilon()
+                                              : std::numeric_limits<float>::epsilon();
+  const double sum = rounding * (8 + std::sqrt(static_cast<double>(reduction)));
+  return is_16_bit(dtype) ? sum + roundings * half_spacing(dtype) : sum;
 }
 
 std::vector<OpCase>& op_cases() {
@@ -184,16 +247,14 @@ AddCases::AddCases(std::vector<OpCase> (*make)()) {
 
 namespace {
 
-std::string key_of(const OpCase& op_case) { return op_case.slot + " " + op_case.what; }
-
 // The first value of a tensor that is further from the reference than allowed.
-void compare(const OpCase& op_case, const Operand& operand, const Operands& got,
+void compare(const OpCase& op_case, const Operand& operand, DType dtype, const Operands& got,
              const Operands& want, std::vector<std::string>& faults) {
   const std::int64_t count = operand.shape.count();
   double squares = 0;
   for (std::int64_t i = 0; i < count; ++i) squares += std::pow(want.value(operand.name, i), 2);
   const double rms = std::sqrt(squares / static_cast<double>(count));
-  const double allowed = tolerance(operand.dtype, op_case.reduction);
+  const double allowed = tolerance(dtype, op_case.reduction, op_case.roundings);
   for (std::int64_t i = 0; i < count; ++i) {
     const double a = got.value(operand.name, i), b = want.value(operand.name, i);
     // Written so that a NaN on either side is a fault.
@@ -204,32 +265,64 @@ void compare(const OpCase& op_case, const Operand& operand, const Operands& got,
   }
 }
 
+// Runs of one case in one place: the first is held to the reference, the others to its bits.
+class Runs {
+ public:
+  Runs(const OpCase& op_case, Place place)
+      : case_(op_case), place_(place), want_(op_case, {Backend::reference, place.feature}) {
+    Stream reference{Backend::reference};
+    if (case_.compare) case_.run(want_, reference);
+    want_.finish(reference);
+  }
+
+  void run(Stream& stream, const std::string& what) {
+    Operands got(case_, place_);
+    if (place_.prepare) place_.prepare(stream);
+    case_.run(got, stream);
+    got.finish(stream);
+    for (const std::string& name : got.damaged()) faults.push_back("written: " + name);
+    for (const Operand& operand : case_.tensors) {
+      if (operand.use == Operand::Use::read) continue;
+      const auto bits = got.bytes(operand.name);
+      const auto [known, is_first] = first_.emplace(operand.name, bits);
+      if (!is_first && known->second != bits)
+        faults.push_back(fmt::format("{}: other bits {}", operand.name, what));
+      const bool from_feature = contains(case_.from_features, operand.name);
+      if (is_first && case_.compare)
+        compare(case_, operand, from_feature ? place_.feature : got.dtype(operand.name), got, want_,
+                faults);
+    }
+  }
+
+  std::vector<std::string> faults;
+
+ private:
+  const OpCase& case_;
+  Place place_;
+  Operands want_;
+  std::map<std::string, std::vector<std::byte>> first_;
+};
+
 }  // namespace
 
 std::vector<std::string> faults_of(const OpCase& op_case) {
-  std::vector<std::string> faults;
-  std::map<std::string, std::vector<std::byte>> first;
-  Operands want(op_case.tensors, Backend::reference, key_of(op_case));
-  Stream reference{Backend::reference}, cpu{Backend::cpu};
-  if (op_case.compare) op_case.run(want, reference);
+  Runs runs(op_case, {});
+  Stream cpu{Backend::cpu};
   const int before = threads();
   for (const int count : {1, 2, 4}) {
     set_threads(count);
-    Operands got(op_case.tensors, Backend::cpu, key_of(op_case));
-    op_case.run(got, cpu);
-    for (const std::string& name : got.damaged()) faults.push_back("written: " + name);
-    for (const Operand& operand : op_case.tensors) {
-      if (operand.use == Operand::Use::read) continue;
-      const auto bits = got.bytes(operand.name);
-      const auto [known, is_first] = first.emplace(operand.name, bits);
-      if (!is_first && known->second != bits)
-        faults.push_back(
-            fmt::format("{}: other bits at {} threads than at 1", operand.name, count));
-      if (is_first && op_case.compare) compare(op_case, operand, got, want, faults);
-    }
+    runs.run(cpu, fmt::format("at {} threads than at 1", count));
   }
   set_threads(before);
-  return faults;
+  return runs.faults;
+}
+
+std::vector<std::string> faults_of(const OpCase& op_case, Place place) {
+  Runs runs(op_case, place);
+  Stream own = stream(place.backend);
+  runs.run(own, "");
+  runs.run(own, "in the second run than in the first");
+  return runs.faults;
 }
 
 }  // namespace fjord

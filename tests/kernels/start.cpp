@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "kernels/augment.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/error.h"
 #include "tests/reference/reference.h"
@@ -15,6 +16,7 @@ void start_backends() {
   const char* variable = std::getenv("FJORD_ISA");
   const std::string wanted = variable ? variable : "auto";
   enable_reference_kernels();
+  enable_cpu_augment();
   try {
     for (const Isa isa : {Isa::automatic, Isa::avx512, Isa::avx2, Isa::plain})
       if (to_string(isa) == wanted) return enable_cpu_kernels(isa);

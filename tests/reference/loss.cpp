@@ -175,12 +175,15 @@ double gradient(const Problem& problem, In slopes, In lovasz, const LossTerms& t
   return dz;
 }
 
-void backward(In logits, In label, In slopes, In lovasz, Out dlogits, const LossTerms& terms,
-              Stream&) {
+void backward(In logits, In label, In slopes, In lovasz, In scale, Out dlogits,
+              const LossTerms& terms, Stream&) {
   const Problem problem(logits, label, terms.label);
+  double factor = 1;
+  if (scale) factor = scale.dtype() == DType::f64 ? *scale.as<double>() : *scale.as<float>();
   for (std::int64_t i = 0; i < problem.shape.pixels(); ++i)
     for (std::int64_t c = 0; c < problem.shape.c; ++c)
-      put(dlogits, i * problem.shape.c + c, gradient(problem, slopes, lovasz, terms, i, c));
+      put(dlogits, i * problem.shape.c + c,
+          factor * gradient(problem, slopes, lovasz, terms, i, c));
 }
 
 }  // namespace

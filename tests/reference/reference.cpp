@@ -5,6 +5,7 @@ namespace fjord {
 
 void enable_reference_kernels() {
   reference::fill_conv();
+  reference::fill_conv_upsample();
   reference::fill_norm();
   reference::fill_pointwise();
   reference::fill_spatial();

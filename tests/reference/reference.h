@@ -12,6 +12,7 @@ void enable_reference_kernels();
 namespace reference {
 
 void fill_conv();
+void fill_conv_upsample();
 void fill_norm();
 void fill_pointwise();
 void fill_spatial();

@@ -44,6 +44,12 @@ void pool_forward(In x, Out y, Out tap, Pool2d pool, Stream&) {
   });
 }
 
+void apply_and_pool(In x, In scale, In shift, Out y, Out pooled, Out tap, Act act, Pool2d pool,
+                    Stream& stream) {
+  batch_norm_apply.reference(x, scale, shift, {}, y, act, stream);
+  pool_forward({y.buffer}, pooled, tap, pool, stream);
+}
+
 void pool_backward(In dy, In tap, Out dx, Pool2d pool, Stream&) {
   clear(dx);
   for_each(dy.shape(), [&](std::int64_t n, std::int64_t oy, std::int64_t ox, std::int64_t c) {
@@ -92,6 +98,7 @@ void concat_backward(In dy, Out dlow, Out dskip, Stream&) {
 
 void fill_spatial() {
   max_pool_forward.reference = pool_forward;
+  batch_norm_apply_max_pool.reference = apply_and_pool;
   max_pool_backward.reference = pool_backward;
   upsample_concat_forward.reference = concat_forward;
   upsample_concat_backward.reference = concat_backward;

@@ -19,6 +19,7 @@ std::string on_terminal(const Strings& args, unsigned short columns, const Strin
   winsize size{24, columns, 0, 0};
   int terminal = -1;
   const pid_t pid = ::forkpty(&terminal, nullptr, nullptr, &size);
+  REQUIRE_MESSAGE(pid >= 0, "no pseudo-terminal could be had: is /dev/pts mounted?");
   if (pid == 0) {
     for (const std::string& entry : environment) ::putenv(const_cast<char*>(entry.c_str()));
     std::vector<char*> argv;
@@ -130,7 +131,7 @@ TEST_CASE("--device cuda in this build") {
   const Outcome outcome = run({"fjord-train", "d", "--device", "cuda"});
   CHECK(outcome.code == 6);
   CHECK(outcome.error() ==
-        "error[E-no-cuda] --device cuda - this build has no CUDA backend - use --device cpu");
+        "error[E-device-build] --device cuda - this build has no CUDA backend - use --device cpu");
 }
 
 TEST_CASE("two programs in one run") {

@@ -1,0 +1,182 @@
+// One recorded batch: forward, backward, and every so many batches an update.
+#include "engine/training_step.h"
+
+#include <cmath>
+
+#include "engine/ops.h"
+#include "kernels/pointwise.h"
+
+namespace fjord {
+
+namespace {
+
+constexpr std::size_t kLossBytes = 256;  // of the sum of losses, before that of the gradients
+
+[[noreturn]] void throw_nonfinite(const char* what, double value) {
+  throw Error(ExitCode::numeric, "diverged", fmt::format("the {} is {}", what, value),
+              "training has diverged; no weight was changed by this step",
+              "lower --lr, set --clip-norm 1, or find the layer with --check");
+}
+
+[[noreturn]] void throw_halted(const UpdateReport& report) {
+  throw Error(ExitCode::numeric, "diverged",
+              fmt::format("loss or gradients were not finite in {} updates in a row",
+                          report.skipped_in_row),
+              fmt::format("fp16 overflows even with a loss scale of {}; no weight was changed by "
+                          "these updates",
+                          report.loss_scale),
+              "use --precision bf16, lower --lr, or find the layer with --check");
+}
+
+TrainingStep::Tensors record_step(Tape& tape, const Model& model, const TrainerOptions& options,
+                                  std::int64_t batch) {
+  const Net net{&tape, ""};
+  const Shape s{batch, options.image.h, options.image.w, options.image.c};
+  TrainingStep::Tensors t;
+  t.image = net.resident(s, DType::f32, "image");
+  t.label = net.resident({s.n, s.h, s.w, 1}, DType::u8, "label");
+  const Tensor logits = model(net, net.converted(t.image, tape.options.dtype));
+  if (options.precision == Precision::fp16)
+    t.loss_scale = net.outside({}, DType::f32, "loss scale");
+  t.loss = fjord::loss(net, logits, t.label, options.loss, t.loss_scale);
+  net.backward();
+  return t;
+}
+
+/// The batches on their way to a device: two, in pinned memory and on the device.
+std::size_t staging_bytes(const TrainingStep::Tensors& t) {
+  return 2 * (t.image.slot->bytes() + t.label.slot->bytes());
+}
+
+}  // namespace
+
+TrainingStep::TrainingStep(const Model& model, Parameters& parameters,
+                           const TrainerOptions& options)
+    : home_(device(options.backend)),
+      options_(options),
+      parameters_(parameters),
+      arena_(options.backend),
+      tape_(parameters, tape_options(options.backend, options.precision, Mode::train)),
+      stream_(stream(options.backend)),
+      losses_(home_.mailbox(sizeof(float))) {
+  t_ = record_step(tape_, model, options, options.image.n);
+  plan_.emplace(tape_, arena_, options.plan);
+  OptimizerOptions rule = options.optimizer;
+  if (options.precision == Precision::fp16) rule.rule.loss_scaling = LossScaling::dynamic;
+  optimizer_.emplace(parameters, rule, options.backend);
+  if (t_.loss_scale) t_.loss_scale.slot->data = optimizer_->loss_scale().data;
+  if (options.accumulate == 1) return;
+  sums_ = DeviceBlock(options.backend, parameters.gradients.bytes() + kLossBytes);
+  loss_sum_ = {"loss", {}, DType::f32, sums_.data()};
+  gradient_sum_ = parameters.gradients;
+  gradient_sum_.data = sums_.data() + kLossBytes;
+}
+
+// What a step of another batch would take, without taking it.
+std::size_t TrainingStep::bytes_of_batch(const Model& model, std::int64_t batch) const {
+  Arena arena(options_.backend);
+  Tape tape(parameters_, tape_.options);
+  const Tensors tensors = record_step(tape, model, options_, batch);
+  return Plan(tape, arena, options_.plan).arena_bytes() + staging_bytes(tensors);
+}
+
+// A card's memory is what it is: better to say so, and what fits, before the first step.
+void TrainingStep::demand_memory(const Model& model) const {
+  if (home_.is_host()) return;
+  const std::size_t free = home_.memory().free;
+  const std::size_t needed = plan_->arena_bytes() + staging_bytes(t_);
+  if (needed <= free) return;
+  std::int64_t fits = 0, too_many = options_.image.n;
+  while (too_many - fits > 1) {
+    const std::int64_t batch = (fits + too_many) / 2;
+    (bytes_of_batch(model, batch) <= free ? fits : too_many) = batch;
+  }
+  const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+  throw Error(ExitCode::device, "device-memory",
+              fmt::format("a step of {} needs {:.0f} MiB beside the weights",
+                          to_string(options_.image), mib(needed)),
+              fmt::format("{:.0f} MiB of {} are free{}", mib(free), home_.name(),
+                          fits > 0 ? fmt::format("; {} images fit", fits)
+                                   : std::string("; not even one image fits")),
+              fits > 0 ? fmt::format("use --batch {}", fits)
+                       : std::string("use a smaller --size, or --device cpu"));
+}
+
+void TrainingStep::bind() {
+  if (plan_->bind())
+    for (Replay& replay : replays_) replay.reset();
+  if (home_.is_host() || images_) return;
+  images_ = home_.staging(t_.image.slot->bytes());
+  labels_ = home_.staging(t_.label.slot->bytes());
+}
+
+float* TrainingStep::images() {
+  bind();
+  void* memory = images_ ? images_->host() : t_.image.slot->data;
+  return static_cast<float*>(memory);
+}
+
+std::uint8_t* TrainingStep::labels() {
+  bind();
+  void* memory = labels_ ? labels_->host() : t_.label.slot->data;
+  return static_cast<std::uint8_t*>(memory);
+}
+
+void TrainingStep::enqueue(double lr) {
+  bind();
+  if (images_) {
+    images_->send(t_.image.slot->data, stream_);
+    labels_->send(t_.label.slot->data, stream_);
+  }
+  const bool first = batch_in_step_ == 0, due = update_due();
+  if (due) optimizer_->wish(lr, options_.accumulate);
+  const auto work = [&] { run(first, due); };
+  if (plan_->replayable())
+    replays_[(first ? 1 : 0) + (due ? 2 : 0)].run(stream_, work);
+  else
+    work();
+  losses_->post(t_.loss.slot->data, stream_);
+  if (due) optimizer_->post();
+  batch_in_step_ = due ? 0 : batch_in_step_ + 1;
+}
+
+// What a replay holds: no decision here may depend on anything but the arguments.
+void TrainingStep::run(bool first, bool due) {
+  plan_->enqueue();
+  if (options_.accumulate > 1) {
+    const Write write = first ? Write::store : Write::add;
+    copy_forward(In{t_.loss.slot}, Out{&loss_sum_, write}, stream_);
+    copy_forward(In{&parameters_.gradients}, Out{&gradient_sum_, write}, stream_);
+  }
+  if (!due) return;
+  if (options_.accumulate > 1)
+    optimizer_->enqueue({&loss_sum_, &gradient_sum_});
+  else
+    optimizer_->enqueue({t_.loss.slot});
+}
+
+Trainer::StepResult TrainingStep::take(bool due) {
+  float loss = 0;
+  losses_->take(&loss);
+  Trainer::StepResult result{loss, {}};
+  UpdateReport report;
+  if (due) {
+    report = optimizer_->take();
+    result.gradient_norm = report.gradient_norm;
+    result.skipped = report.skipped != 0;
+  }
+  if (options_.precision == Precision::fp16) {
+    if (report.halted) throw_halted(report);
+    return result;
+  }
+  if (!std::isfinite(result.loss)) throw_nonfinite("loss", result.loss);
+  if (due && !std::isfinite(*result.gradient_norm))
+    throw_nonfinite("norm of the gradients", *result.gradient_norm);
+  return result;
+}
+
+std::size_t TrainingStep::bytes() const {
+  return plan_->arena_bytes() + optimizer_->bytes() + sums_.bytes();
+}
+
+}  // namespace fjord

@@ -1,0 +1,69 @@
+// One recorded batch of a training run: its tape, plan and memory, queued again and again.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "engine/trainer.h"
+
+namespace fjord {
+
+class TrainingStep {
+ public:
+  /// Records and lays out; the parameters are allocated, all must outlive the step.
+  TrainingStep(const Model& model, Parameters& parameters, const TrainerOptions& options);
+
+  /// Throws Error{device, "device-memory"} naming the largest batch that fits, where a card has
+  /// less free than the step needs.
+  void demand_memory(const Model& model) const;
+  /// Gives the plan its memory; before the first step, and after another plan of the arena ran.
+  void bind();
+
+  /// The next batch's memory on the host.
+  float* images();
+  std::uint8_t* labels();
+
+  /// What an epoch's end left short of an update is dropped.
+  void start_epoch() { batch_in_step_ = 0; }
+  /// Whether the next batch completes an update.
+  bool update_due() const { return batch_in_step_ + 1 == options_.accumulate; }
+  /// Queues one batch; its result comes back by take(), in order.
+  void enqueue(double lr);
+  /// The oldest batch's result; waits for it. `due`: what update_due() said before it was queued.
+  Trainer::StepResult take(bool due);
+  /// Whether results are there when enqueue() returns.
+  bool immediate() const { return home_.is_host(); }
+
+  Arena& arena() { return arena_; }
+  Optimizer& optimizer() { return *optimizer_; }
+  std::size_t bytes() const;  // arena, moments, sums
+  std::string report() const { return plan_->report(); }
+
+  /// Forward, loss and backward on a tape.
+  struct Tensors {
+    Tensor image, label, loss, loss_scale;
+  };
+
+ private:
+  void run(bool first, bool due);
+  std::size_t bytes_of_batch(const Model& model, std::int64_t batch) const;
+
+  Device& home_;
+  const TrainerOptions& options_;
+  Parameters& parameters_;
+  Arena arena_;
+  Tape tape_;
+  Stream stream_;
+  Tensors t_;
+  std::optional<Plan> plan_;
+  std::optional<Optimizer> optimizer_;
+  std::unique_ptr<Staging> images_, labels_;  // absent where the host writes into the plan itself
+  std::unique_ptr<Mailbox> losses_;
+  DeviceBlock sums_;
+  Buffer loss_sum_, gradient_sum_;
+  std::array<Replay, 4> replays_;  // by: first batch of an update, last batch
+  int batch_in_step_ = 0;
+};
+
+}  // namespace fjord

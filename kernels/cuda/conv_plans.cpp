@@ -1,0 +1,93 @@
+// A library's plans for one convolution, whichever way its result is written.
+#include "kernels/cuda/conv_plans.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/layout.h"
+
+namespace fjord::cuda {
+
+std::shared_ptr<const ConvPlan> require_plan(const ConvProblem& problem, const ConvTuning& tuning) {
+  auto plan = plan_conv(problem, tuning);
+  if (!plan)
+    throw Error(ExitCode::device, "no-engine", to_string(problem),
+                fmt::format("cuDNN has no deterministic engine with {} MB of workspace for it",
+                            kConvWorkspaceBytes >> 20),
+                "use a smaller --batch, or --device cpu");
+  return plan;
+}
+
+SlicedPlan::SlicedPlan(const ConvProblem& problem, const ConvTuning& tuning)
+    : problem_(problem), plan_(plan_conv(problem, tuning)) {
+  const bool wants_tensor_cores = problem.dtype != DType::f32 || problem.math == ConvMath::tf32;
+  const std::int64_t images = problem.image.n;
+  for (std::int64_t slices = 2; slices <= images; ++slices) {
+    if (plan_ && (plan_->tensor_cores || !wants_tensor_cores)) break;
+    if (images % slices != 0) continue;
+    ConvProblem slice = problem;
+    slice.image.n = slice.output.n = images / slices;
+    const auto plan = plan_conv(slice, tuning);
+    if (!plan || (plan_ && !plan->tensor_cores)) continue;
+    problem_ = slice;
+    plan_ = plan;
+    slices_ = static_cast<int>(slices);
+  }
+  if (!plan_) plan_ = require_plan(problem, tuning);
+}
+
+ConvOperands SlicedPlan::slice(const ConvOperands& operands, int i) const {
+  const auto moved = [&](const void* address, Shape shape) {
+    return static_cast<const std::byte*>(address) +
+           static_cast<std::size_t>(i * shape.count()) * size_of(problem_.dtype);
+  };
+  ConvOperands part = operands;
+  const bool forward = problem_.pass == ConvPass::forward;
+  part.first = moved(part.first,
+                     problem_.pass == ConvPass::backward_data ? problem_.output : problem_.image);
+  if (problem_.pass == ConvPass::backward_filter)
+    part.second = moved(part.second, problem_.output);
+  else
+    part.result =
+        const_cast<std::byte*>(moved(part.result, forward ? problem_.output : problem_.image));
+  return part;
+}
+
+void SlicedPlan::run(const ConvOperands& operands, Stream& stream) const {
+  for (int i = 0; i < slices_; ++i) plan_->run(slice(operands, i), stream);
+}
+
+WritingPlan::WritingPlan(const ConvProblem& whole, const ConvTuning& tuning, Write write)
+    : store_(whole, tuning), dtype_(whole.dtype) {
+  const ConvProblem& problem = store_.problem();
+  const Shape result = problem.pass == ConvPass::forward         ? problem.output
+                       : problem.pass == ConvPass::backward_data ? problem.image
+                                                                 : problem.filter;
+  count_ = result.count();
+  scratch_bytes_ = store_.plan().workspace_bytes;
+  const bool slices_add = problem.pass == ConvPass::backward_filter && store_.slices() > 1;
+  if (write == Write::store && !slices_add) return;
+  ConvProblem added = problem;
+  added.epilogue.add = true;
+  add_ = plan_conv(added, tuning);
+  const std::size_t apart = aligned_bytes(static_cast<std::size_t>(count_) * size_of(dtype_));
+  scratch_bytes_ = add_ ? std::max(scratch_bytes_, add_->workspace_bytes) : scratch_bytes_ + apart;
+}
+
+void WritingPlan::run(const ConvOperands& operands, Write write, Stream& stream) const {
+  const bool filter = store_.problem().pass == ConvPass::backward_filter;
+  for (int i = 0; i < store_.slices(); ++i)
+    run_slice(store_.slice(operands, i), filter && i > 0 ? Write::add : write, stream);
+}
+
+void WritingPlan::run_slice(const ConvOperands& operands, Write write, Stream& stream) const {
+  if (write == Write::store) return store_.plan().run(operands, stream);
+  if (add_) return add_->run(operands, stream);
+  ConvOperands apart = operands;
+  apart.result = operands.workspace;
+  apart.workspace = part_of(operands.workspace,
+                            aligned_bytes(static_cast<std::size_t>(count_) * size_of(dtype_)));
+  store_.plan().run(apart, stream);
+  convert({apart.result, dtype_}, {operands.result, dtype_, Write::add}, count_, stream);
+}
+
+}  // namespace fjord::cuda

@@ -1,0 +1,31 @@
+// Measured choices kept in a folder, by cuDNN's version, card and problem.
+#pragma once
+
+#include <map>
+
+#include "kernels/cuda/cudnn_engines.h"
+
+namespace fjord::cuda {
+
+/// One JSON file a device, "conv-plans-<hash of the device's name>.json". A file that is damaged or
+/// of another device is reported on standard error and written anew; a folder that cannot be
+/// written is reported and does without.
+class PlanCache {
+ public:
+  /// Without a folder nothing is kept.
+  PlanCache(std::string folder, std::string device);
+
+  std::optional<EngineChoice> find(const std::string& problem) const;
+  void store(const std::string& problem, const EngineChoice& choice);
+
+  const std::string& path() const { return path_; }
+
+ private:
+  void read();
+  void write() const;
+
+  std::string path_, device_;
+  std::map<std::string, EngineChoice> choices_;
+};
+
+}  // namespace fjord::cuda

@@ -1,0 +1,41 @@
+// Which of cuDNN's engines can run a graph, what they ask for, and which of them are allowed.
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "kernels/cuda/cudnn_device.h"
+#include "kernels/cuda/cudnn_graph.h"
+
+namespace fjord::cuda {
+
+/// What identifies an engine configuration of a graph, to be kept on disk.
+struct EngineChoice {
+  std::int64_t engine = 0;
+  std::vector<std::pair<std::int64_t, std::int64_t>> knobs;  // type, value
+  bool operator==(const EngineChoice&) const = default;
+};
+
+struct Candidate {
+  Descriptor config;
+  EngineChoice choice;
+  std::size_t workspace_bytes = 0;
+  std::vector<cudnnBackendNumericalNote_t> notes;
+  bool runtime_compiled = false;
+};
+
+/// cuDNN's suggestions, best first. Empty when it has none.
+std::vector<Candidate> candidates(const ConvGraph& graph, const CudnnDevice& device,
+                                  cudnnBackendHeurMode_t mode);
+/// A configuration given by its choice; nothing when cuDNN refuses it (another version, card).
+std::optional<Candidate> candidate(const ConvGraph& graph, const CudnnDevice& device,
+                                   const EngineChoice& choice);
+
+/// The rule: workspace at most kConvWorkspaceBytes; the same bits every run; f32 products as the
+/// problem asks (exact: neither tensor cores nor Winograd's transforms).
+bool allowed(const Candidate& candidate, const ConvProblem& problem);
+
+/// "engine 62 k2=5 k27=1 tensor-core".
+std::string to_string(const Candidate& candidate);
+
+}  // namespace fjord::cuda

@@ -1,0 +1,42 @@
+// The convolution library is cuDNN 9 through its graph API.
+#include <map>
+#include <mutex>
+
+#include "kernels/cuda/cudnn_cache.h"
+#include "kernels/cuda/cudnn_plan.h"
+
+namespace fjord::cuda {
+
+namespace {
+
+std::shared_ptr<const CudnnPlan> timed_plan(const ConvProblem& problem, const std::string& key,
+                                            const ConvTuning& tuning,
+                                            const std::shared_ptr<const CudnnDevice>& device) {
+  static std::map<std::string, PlanCache> caches;
+  PlanCache& cache = caches.try_emplace(tuning.folder, tuning.folder, device->name()).first->second;
+  if (const auto choice = cache.find(key))
+    if (auto plan = plan_of(problem, *choice, device)) return plan;
+  auto plan = fastest_plan(problem, device);
+  if (plan) cache.store(key, plan->choice);
+  return plan;
+}
+
+}  // namespace
+
+std::shared_ptr<const ConvPlan> plan_conv(const ConvProblem& problem, const ConvTuning& tuning) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const ConvPlan>> plans;
+  const std::lock_guard lock(mutex);
+  const auto device = CudnnDevice::current();
+  const bool timed = tuning.timed && device->runs();
+  const std::string key = to_string(problem);
+  const std::string known_as = fmt::format("{}: {}{}", device->name(), key, timed ? " timed" : "");
+  if (const auto known = plans.find(known_as); known != plans.end()) return known->second;
+  std::shared_ptr<const CudnnPlan> plan;
+  if (timed) plan = timed_plan(problem, key, tuning, device);
+  if (!plan) plan = first_plan(problem, device);
+  plans[known_as] = plan;
+  return plan;
+}
+
+}  // namespace fjord::cuda

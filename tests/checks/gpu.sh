@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# tests/gpu.sh without a card ends early and says so; with stand-ins for card, build and programs it
+# writes its tables, and finds results that differ from run to run.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+failed=0
+expect() { grep -qE -- "$2" <<<"$1" || { echo "expected \"$2\" in: $1"; failed=1; }; }
+
+stand_in() {  # PATH BODY
+  mkdir -p "$(dirname "$folder/$1")"
+  printf '#!/usr/bin/env bash\n%s\n' "$2" >"$folder/$1"
+  chmod +x "$folder/$1"
+}
+gpu() { PATH=$folder/bin:$PATH bash "$root/tests/gpu.sh" --quick --build "$folder/build" "$@" 2>&1 || echo "status $?"; }
+
+stand_in bin/nvidia-smi 'exit 9'
+output=$(gpu)
+expect "$output" '^SKIPPED: tests/gpu.sh needs an NVIDIA GPU'
+expect "$output" '^status 77$'
+expect "$(gpu --peer x)" '^status 2$'
+expect "$(gpu --peers /nowhere)" 'there is no folder /nowhere'
+
+stand_in bin/nvidia-smi 'case $* in -L) echo "GPU 0: A card" ;; *) echo "A card, 1 MiB, 9.0" ;; esac'
+stand_in bin/nvcc 'echo "release 13.0, V13"'
+stand_in bin/cmake 'exit 0'
+stand_in build/tests/cuda/gpu/test_kernels_cuda 'echo "a.cpp:1: MESSAGE: 12 cases of 3 slots"'
+stand_in build/tests/cuda/gpu/cuda_steps 'echo "loss 0.5 hash 0123456789abcdef ms 3"'
+stand_in build/tests/cuda/gpu/cuda_goldens 'echo "| Unet | fp32 | 1e-7 | 1e-4 |"'
+stand_in build/tests/cuda/gates/cuda_gates 'echo "| copy | sm_90 |"; echo "gates: 1 kernels"'
+stand_in build/tools/fjord-bench 'echo "{\"median_ms\":4.4,\"images_per_s\":1800.5,\"planned_mib\":1329}"'
+output=$(gpu)
+expect "$output" '^\| op cases \| passed \| 12 cases of 3 slots'
+expect "$output" '^\| determinism bf16 \| passed \| 5 runs: 5 x 0123456789abcdef'
+expect "$output" '^\| graph bf16 \| passed'
+expect "$output" '^\| train \| 512 \| 8 \| bf16 \| 4.4 \| 1800.5 \| 1329 \|'
+expect "$output" 'Left out: no --peers'
+expect "$output" '0 checks failed'
+expect "$(cat "$folder/build/gpu-results.md")" '^\| copy \| sm_90 \|'
+
+stand_in build/tests/cuda/gpu/cuda_steps 'echo "loss 0.5 hash $(printf %016x $RANDOM$RANDOM) ms 3"'
+stand_in build/tests/cuda/gpu/test_kernels_cuda 'exit 1'
+output=$(gpu)
+expect "$output" '^\| op cases \| FAILED'
+expect "$output" '^\| determinism fp32 \| FAILED'
+expect "$output" '^\| graph fp32 \| FAILED'
+expect "$output" '^status 1$'
+
+[ $failed -eq 0 ] && echo "gpu: ok"
+exit $failed

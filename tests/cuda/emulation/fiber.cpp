@@ -1,0 +1,77 @@
+// Fibers, with AddressSanitizer told of every switch where it is there.
+#include "tests/cuda/emulation/fiber.h"
+
+extern "C" {
+[[gnu::weak]] void __sanitizer_start_switch_fiber(void** fake_stack_save, const void* bottom,
+                                                  std::size_t size);
+[[gnu::weak]] void __sanitizer_finish_switch_fiber(void* fake_stack_save, const void** bottom_old,
+                                                   std::size_t* size_old);
+[[gnu::weak]] void __asan_unpoison_memory_region(const volatile void* address, std::size_t size);
+}
+
+namespace emulation {
+
+namespace {
+
+// Where the scheduler runs, between a fiber's resume() and its suspend().
+struct {
+  void* stack_pointer = nullptr;
+  void* fake_stack = nullptr;
+  const void* bottom = nullptr;
+  std::size_t bytes = 0;
+} scheduler;
+
+void (*first_body)() = nullptr;
+
+void announce(void** fake_stack_save, const void* bottom, std::size_t bytes) {
+  if (__sanitizer_start_switch_fiber)
+    __sanitizer_start_switch_fiber(fake_stack_save, bottom, bytes);
+}
+
+void arrived(void* fake_stack, const void** bottom, std::size_t* bytes) {
+  if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(fake_stack, bottom, bytes);
+}
+
+void enter() {
+  arrived(nullptr, &scheduler.bottom, &scheduler.bytes);
+  first_body();
+}
+
+}  // namespace
+
+void Fiber::set_stack(char* lowest, std::size_t bytes) {
+  lowest_ = lowest;
+  bytes_ = bytes;
+}
+
+void Fiber::start(void (*body)()) {
+  first_body = body;
+  // A life that ended in a deadlock has left its frames behind.
+  if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(lowest_, bytes_);
+  stack_pointer_ = prepare_stack(lowest_, bytes_, enter);
+  fake_stack_ = nullptr;
+}
+
+void Fiber::resume() {
+  announce(&scheduler.fake_stack, lowest_, bytes_);
+  switch_stack(&scheduler.stack_pointer, stack_pointer_);
+  arrived(scheduler.fake_stack, nullptr, nullptr);
+}
+
+void Fiber::suspend() {
+  announce(&fake_stack_, scheduler.bottom, scheduler.bytes);
+  switch_stack(&stack_pointer_, scheduler.stack_pointer);
+  arrived(fake_stack_, &scheduler.bottom, &scheduler.bytes);
+}
+
+void Fiber::leave() {
+  announce(nullptr, scheduler.bottom, scheduler.bytes);
+  switch_stack(&stack_pointer_, scheduler.stack_pointer);
+}
+
+bool Fiber::owns(const void* address) const {
+  const auto* at = static_cast<const char*>(address);
+  return at >= lowest_ && at < lowest_ + bytes_;
+}
+
+}  // namespace emulation

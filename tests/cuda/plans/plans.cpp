@@ -1,0 +1,105 @@
+// cuDNN's plans for every convolution of the zoo on described cards, chosen by the product's own
+// code. Nothing runs; no card and no driver is needed.
+//
+// FJORD_PLANS=table prints every plan.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/conv_library.h"
+#include "kernels/cuda/cudnn_device.h"
+#include "tests/cuda/plans/zoo.h"
+
+namespace fjord {
+
+namespace {
+
+struct Precision {
+  const char* name;
+  DType dtype;
+  ConvMath math;
+};
+
+constexpr Precision kPrecisions[]{{"bf16", DType::bf16, ConvMath::exact},
+                                  {"fp16", DType::f16, ConvMath::exact},
+                                  {"tf32", DType::f32, ConvMath::tf32},
+                                  {"fp32", DType::f32, ConvMath::exact}};
+
+std::shared_ptr<const cuda::CudnnDevice> described(const std::string& card) {
+  std::ifstream file(std::string(FJORD_PLANS_FOLDER) + "/" + card + ".json");
+  return cuda::CudnnDevice::described({std::istreambuf_iterator<char>(file), {}});
+}
+
+/// One pass of one layer as the backend's slot prepares it; a fault is a failed check.
+class Walk {
+ public:
+  explicit Walk(std::string where) : where_(std::move(where)) {}
+
+  template <class Pass, class Slot, class Shape>
+  void plan(const Slot& slot, const Shape& shape, const std::string& layer) {
+    Pass pass;
+    Stream stream{Backend::cuda};
+    const std::string what = fmt::format("{} {} {}", where_, layer, slot.name);
+    try {
+      slot(shape, pass, stream);
+    } catch (const Error& error) {
+      FAIL_CHECK(what << ": " << error.what());
+      return;
+    }
+    ++passes;
+    largest = std::max(largest, pass.scratch_bytes);
+    if (pass.implementation.find("runtime-compiled") != std::string::npos) ++runtime_compiled;
+    if (pass.scratch_bytes > cuda::kConvWorkspaceBytes)
+      FAIL_CHECK(what << ": " << pass.scratch_bytes << " bytes of scratch");
+    if (std::getenv("FJORD_PLANS"))
+      fmt::print("| {} | {} | {} | {:.1f} | {} |\n", where_, layer, slot.name,
+                 static_cast<double>(pass.scratch_bytes) / 1e6, pass.implementation);
+  }
+
+  int passes = 0, runtime_compiled = 0;
+  std::size_t largest = 0;
+
+ private:
+  std::string where_;
+};
+
+void walk_zoo(const std::string& card, Precision precision) {
+  Walk walk(card + " " + precision.name);
+  static const std::vector<ZooConv> convolutions = zoo_convolutions();
+  for (ZooConv conv : convolutions) {
+    conv.shape.dtype = precision.dtype;
+    conv.shape.math = precision.math;
+    walk.plan<ConvForward>(prepare_conv_forward, conv.shape, conv.layer);
+    walk.plan<ConvBackwardData>(prepare_conv_backward_data, conv.shape, conv.layer);
+    walk.plan<ConvBackwardFilter>(prepare_conv_backward_filter, conv.shape, conv.layer);
+  }
+  for (ZooUpsampleConv conv : zoo_upsample_convolutions()) {
+    conv.shape.dtype = precision.dtype;
+    conv.shape.math = precision.math;
+    walk.plan<UpsampleConvForward>(prepare_upsample_conv_forward, conv.shape, conv.layer);
+    walk.plan<UpsampleConvBackwardData>(prepare_upsample_conv_backward_data, conv.shape,
+                                        conv.layer);
+    walk.plan<UpsampleConvBackwardFilter>(prepare_upsample_conv_backward_filter, conv.shape,
+                                          conv.layer);
+  }
+  CHECK(walk.passes >= 72);
+  fmt::print(
+      "{:5} {}: {} passes planned, {} of runtime-compiled engines, at most {:.1f} MB of scratch\n",
+      card, precision.name, walk.passes, walk.runtime_compiled,
+      static_cast<double>(walk.largest) / 1e6);
+}
+
+}  // namespace
+
+TEST_CASE("every convolution of the zoo has a plan of at most 64 MB on sm_80, 86, 89 and 90") {
+  cuda::fill_conv();
+  for (const char* card : {"a100", "a10", "l40s", "h200"}) {
+    cuda::CudnnDevice::set_current(described(card));
+    for (const Precision& precision : kPrecisions) walk_zoo(card, precision);
+  }
+}
+
+}  // namespace fjord

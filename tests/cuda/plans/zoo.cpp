@@ -1,0 +1,74 @@
+// Every convolution of the zoo's networks at a training size, each shape once.
+#include "tests/cuda/plans/zoo.h"
+
+#include <set>
+
+#include "engine/trainer.h"
+#include "kernels/cpu/backend.h"
+#include "models/models.h"
+
+namespace fjord {
+
+namespace {
+
+constexpr std::int64_t kBatch = 8, kSize = 512;
+
+std::vector<ConvShape>& met() {
+  static std::vector<ConvShape> shapes;
+  return shapes;
+}
+
+// In the slot's place: notes the shape, and leaves its number as the implementation's name.
+void note(const ConvShape& shape, ConvForward& pass, Stream&) {
+  met().push_back(shape);
+  pass = {std::to_string(met().size() - 1), 0, nullptr};
+}
+
+std::string key(const ConvShape& s) {
+  return fmt::format("{} {} {} {}", to_string(s.x), to_string(s.weight), s.conv.stride, s.bias);
+}
+
+}  // namespace
+
+std::vector<ZooConv> zoo_convolutions() {
+  enable_cpu_kernels();
+  prepare_conv_forward.cpu = note;
+  std::vector<ZooConv> convolutions;
+  std::set<std::string> known;
+  for (const char* encoder : {"resnet18", "resnet34"}) {
+    const ModelOptions options{.encoder = encoder};
+    Parameters parameters;
+    declare_parameters(
+        parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
+        options.in_channels, 0, Backend::cpu);
+    Tape tape(parameters, {});
+    const Net net{&tape, ""};
+    build_model(net, net.resident({kBatch, kSize, kSize, 3}, DType::f32, "image"), options);
+    for (const Step& step : tape.steps) {
+      if (std::string_view(step.op) != "conv_forward") continue;
+      const ConvShape& shape = met().at(std::stoul(step.implementation));
+      if (known.insert(key(shape)).second)
+        convolutions.push_back({fmt::format("{} {}", encoder, step.path), shape});
+    }
+  }
+  return convolutions;
+}
+
+std::vector<ZooUpsampleConv> zoo_upsample_convolutions() {
+  const std::vector<std::int64_t> skips{256, 128, 64, 64, 0}, outputs{256, 128, 64, 32, 16};
+  std::vector<ZooUpsampleConv> convolutions;
+  std::int64_t low = 512;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const std::int64_t size = kSize >> (5 - i);
+    UpsampleConvShape shape{.low = {kBatch, size, size, low},
+                            .skip = {kBatch, 2 * size, 2 * size, skips[i]},
+                            .weight = {outputs[i], 3, 3, low + skips[i]},
+                            .y = {kBatch, 2 * size, 2 * size, outputs[i]}};
+    if (skips[i] == 0) shape.skip = {0, 0, 0, 0};
+    convolutions.push_back({fmt::format("decoder.blocks.{}.conv1", i), shape});
+    low = outputs[i];
+  }
+  return convolutions;
+}
+
+}  // namespace fjord

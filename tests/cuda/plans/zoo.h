@@ -1,0 +1,25 @@
+// Every convolution of the zoo's networks at a training size, each shape once.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/conv.h"
+
+namespace fjord {
+
+struct ZooConv {
+  std::string layer;  // where it was met first
+  ConvShape shape;
+};
+struct ZooUpsampleConv {
+  std::string layer;
+  UpsampleConvShape shape;
+};
+
+/// Unet-resnet18 and -resnet34 on 8 images of 512 x 512, recorded by the engine.
+std::vector<ZooConv> zoo_convolutions();
+/// The first convolutions of their decoder blocks, where the skip connection joins.
+std::vector<ZooUpsampleConv> zoo_upsample_convolutions();
+
+}  // namespace fjord

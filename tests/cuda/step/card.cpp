@@ -1,0 +1,42 @@
+// Machines without a driver, without a card, with an old one: before any other test, since a card
+// that was found once stays.
+#include <doctest/doctest.h>
+
+#include "kernels/cuda/device.h"
+#include "tests/cuda/emulation/runtime.h"
+
+using namespace fjord;
+
+namespace {
+
+std::string refusal() {
+  try {
+    cuda_device();
+  } catch (const Error& error) {
+    CHECK(error.exit == ExitCode::device);
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("no driver, no card, a card that is too old: exit 6, and what to do") {
+  emulation::Card& card = emulation::card();
+  const emulation::Card whole = card;
+  emulation::set_driver_status(cudaErrorInsufficientDriver);
+  CHECK(refusal() ==
+        "error[E-device-driver] CUDA - the NVIDIA driver is missing or older than this build needs "
+        "- update the driver, or use --device cpu");
+  emulation::set_driver_status(cudaErrorNoDevice);
+  CHECK(refusal() ==
+        "error[E-device-card] CUDA - the driver shows no card - check CUDA_VISIBLE_DEVICES and "
+        "nvidia-smi, or use --device cpu");
+  emulation::set_driver_status(cudaSuccess);
+  card.major = 7;
+  card.minor = 0;
+  CHECK(refusal() ==
+        "error[E-device-card] emulated card - it is sm_70, and kernels are built from sm_75 - use "
+        "--device cpu");
+  card = whole;
+}

@@ -1,0 +1,251 @@
+#!/usr/bin/env bash
+# The first run on a GPU, in one command: builds for the card that is present, tests, times, and writes
+# one Markdown file for docs/gpu-results.md. No network; what is optional and absent is said and left out.
+#
+#   tests/gpu.sh [--headers DIR] [--peers DIR] [--python PYTHON] [--build DIR] [--output FILE] [--quick]
+#
+# --headers DIR  fmt, nlohmann/json, CLI11, doctest and xxhash as headers, where they aren't installed
+# --peers DIR    train_step.py and infer.py of PyTorch, timed beside fjord by --python (python3)
+# --quick        one size, and few repeats: minutes instead of an hour
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$root/build/gpu output='' headers='' peers='' python=python3 quick=no
+no_card=77
+
+usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) quick=yes ;;
+    -h | --help) usage; exit 0 ;;
+    --headers | --peers | --python | --build | --output)
+      [ $# -gt 1 ] || { echo "tests/gpu.sh: $1 needs a value" >&2; exit 2; }
+      printf -v "${1#--}" %s "$2"; shift ;;
+    *) usage >&2; echo "tests/gpu.sh: there is no $1" >&2; exit 2 ;;
+  esac
+  shift
+done
+for folder in "$headers" "$peers"; do
+  [ -z "$folder" ] || [ -d "$folder" ] || { echo "tests/gpu.sh: there is no folder $folder" >&2; exit 2; }
+done
+[ -z "$headers" ] || headers=$(cd "$headers" && pwd)
+[ -z "$peers" ] || peers=$(cd "$peers" && pwd)
+
+if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+  echo "SKIPPED: tests/gpu.sh needs an NVIDIA GPU and its driver (nvidia-smi -L names none)"
+  exit $no_card
+fi
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
+if [ -z "$nvcc" ]; then
+  echo "tests/gpu.sh: the CUDA toolkit is needed (no nvcc on the PATH or in /usr/local/cuda/bin)" >&2
+  exit 2
+fi
+export PATH=$PATH:${nvcc%/*}
+output=${output:-$build/gpu-results.md}
+mkdir -p "$build/log" "$(dirname "$output")"
+faults=0
+
+say() { echo "== $* (${SECONDS} s)"; }
+table() { tee -a "$output"; }
+# run NAME COMMAND...: its output goes to log/NAME; returns its status.
+run() {
+  local name=$1 status=0
+  shift
+  "$@" >"$build/log/$name" 2>&1 || status=$?
+  return $status
+}
+# result NAME STATUS TEXT: a row of the table of checks.
+result() {
+  local word=passed
+  case $2 in
+    0) ;;
+    77) word="left out" ;;
+    *) word="FAILED (log/${1// /-})"; faults=$((faults + 1)) ;;
+  esac
+  echo "| $1 | $word | $3 |" | table
+}
+# From a JSON line on stdin: number KEY.
+number() { sed -nE "s/.*\"$1\": ?([0-9.eE+-]+).*/\1/p" | tail -n 1; }
+
+describe_machine() {
+  echo "# Results on a GPU"
+  echo
+  echo "Made by \`tests/gpu.sh\` at $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo 'an unpacked archive')."
+  echo
+  echo "| | |"
+  echo "|---|---|"
+  echo "| card | $(nvidia-smi --query-gpu=name,memory.total,compute_cap --format=csv,noheader | head -n 1) |"
+  echo "| driver | $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1) |"
+  echo "| clocks (SM, memory) | $(nvidia-smi --query-gpu=clocks.max.sm,clocks.max.mem --format=csv,noheader | head -n 1) |"
+  echo "| toolkit | $("$nvcc" --version | sed -nE 's/.*release ([^,]+),.*/\1/p') |"
+  echo "| processor | $(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores |"
+  echo
+}
+
+# The whole build where every library is there; else what a card's tests need, from headers alone.
+configure() {
+  local common=(-S "$root" -B "$build" -DFJORD_CUDA=ON -DFJORD_CUDA_ARCHITECTURES=native
+                -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CUDA_COMPILER=$nvcc")
+  ! command -v ninja >/dev/null || common+=(-G Ninja)
+  if [ -z "$headers" ] && run configure cmake "${common[@]}"; then return; fi
+  [ -n "$headers" ] || echo "not every library is installed (log/configure): building the bare engine"
+  rm -f "$build/CMakeCache.txt"
+  run configure cmake "${common[@]}" -DFJORD_BARE=ON "-DFJORD_HEADERS=$headers"
+}
+
+build_all() {
+  configure || { echo "tests/gpu.sh: cmake refused:" >&2; tail -n 20 "$build/log/configure" >&2; exit 1; }
+  run build cmake --build "$build" -j "$(nproc)" --target fjord_cuda test_kernels_cuda cuda_steps cuda_goldens cuda_gates fjord-bench ||
+    { echo "tests/gpu.sh: the build failed:" >&2; tail -n 40 "$build/log/build" >&2; exit 1; }
+}
+
+bin() { echo "$build/tests/cuda/$1"; }
+bench() { "$build/tools/fjord-bench" "$@" --device cuda --quiet --json -; }
+steps() { "$(bin gpu/cuda_steps)" "$@"; }
+
+check_ops() {
+  local status=0
+  run op-cases "$(bin gpu/test_kernels_cuda)" || status=$?
+  result "op cases" $status "$(sed -nE 's/.*MESSAGE: ([0-9]+ cases of [0-9]+ slots)/\1/p; s/^\[doctest\] (assertions: .*)/\1/p' "$build/log/op-cases" | paste -sd ';' | tr '|' ',')"
+}
+
+check_compiled() {
+  local status=0
+  run compiled-kernels "$(bin gates/cuda_gates)" "$build/tools/libfjord_cuda.so" "$root/tests/cuda/gates/promises.txt" || status=$?
+  result "compiled kernels" $status "$(tail -n 1 "$build/log/compiled-kernels")"
+}
+
+check_goldens() {
+  local status=0
+  run goldens "$(bin gpu/cuda_goldens)" || status=$?
+  result goldens $status "$(grep -c '^| .* | [bft]' "$build/log/goldens") models and precisions; table below"
+}
+
+# Twenty runs of five steps must end in the same weights; so must one that replays no graph.
+check_determinism() {
+  local precision repeats=20 i hashes plain
+  [ $quick = no ] || repeats=5
+  for precision in fp32 tf32 bf16 fp16; do
+    : >"$build/log/determinism-$precision"
+    for ((i = 0; i < repeats; ++i)); do
+      steps --precision $precision >>"$build/log/determinism-$precision" 2>&1 || true
+    done
+    hashes=$(sed -nE 's/.*hash ([0-9a-f]+).*/\1/p' "$build/log/determinism-$precision" | sort | uniq -c)
+    [ "$(wc -l <<<"$hashes")" = 1 ] && [ "$(awk '{print $1}' <<<"$hashes")" = $repeats ]
+    result "determinism $precision" $? "$repeats runs: $(awk '{printf "%s x %s ", $1, $2}' <<<"$hashes")"
+    plain=$(steps --precision $precision --plain 2>&1 | tee "$build/log/graph-$precision" | sed -nE 's/.*hash ([0-9a-f]+).*/\1/p') || true
+    [ -n "$plain" ] && [ "$plain" = "$(awk 'NR == 1 {print $2}' <<<"$hashes")" ]
+    result "graph $precision" $? "without replay: ${plain:-no hash}"
+  done
+}
+
+check_sanitizer() {
+  local tool status
+  if ! command -v compute-sanitizer >/dev/null; then
+    result "compute-sanitizer" 77 "not on this machine"
+    return
+  fi
+  for tool in memcheck racecheck initcheck synccheck; do
+    status=0
+    FJORD_SLOTS=batch_norm,relu,add,copy,max_pool,upsample,loss,adamw,gradient run "sanitizer-$tool" \
+      timeout 1800 compute-sanitizer --tool $tool --error-exitcode 99 "$(bin gpu/test_kernels_cuda)" "--test-case=*bf16*" || status=$?
+    result "sanitizer $tool" $status "$(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$build/log/sanitizer-$tool" | tail -n 1 | tr -d '=')"
+  done
+}
+
+time_fjord() {
+  local what size batch precision json
+  echo
+  echo "## Times"
+  echo
+  echo "| what | size | batch | precision | median ms | images/s | planned MiB |"
+  echo "|---|---|---|---|---|---|---|"
+  for what in train infer; do
+    for size in 256 512; do
+      for batch in 1 8 16; do
+        for precision in bf16 fp16 tf32 fp32; do
+          [ $quick = no ] || [ "$size $batch" = "512 8" ] || continue
+          json=$(bench $what --size $size --batch $batch --precision $precision --steps 50 --warmup 10 2>"$build/log/bench") ||
+            { echo "| $what | $size | $batch | $precision | failed: $(tail -n 1 "$build/log/bench") | | |"; continue; }
+          echo "| $what | $size | $batch | $precision | $(number median_ms <<<"$json") | $(number images_per_s <<<"$json") | $(number planned_mib <<<"$json") |"
+        done
+      done
+    done
+  done
+  echo
+  echo "## Kernels of one step, 512x512, batch 8, bf16"
+  echo
+  echo '```'
+  "$build/tools/fjord-bench" kernels --device cuda --size 512 --batch 8 --steps 20 --json "$build/log/kernels.json" 2>&1 || true
+  echo
+  "$build/tools/fjord-bench" train --device cuda --size 512 --batch 8 --predict 2>&1 || true
+  echo '```'
+}
+
+# PyTorch in turns with fjord: eager with mixed precision, then compiled.
+time_peers() {
+  local turn mode json
+  echo
+  echo "## PyTorch, 512x512, batch 8"
+  echo
+  if [ -z "$peers" ]; then
+    echo "Left out: no --peers."
+    return
+  fi
+  if ! "$python" -c 'import torch, segmentation_models_pytorch; assert torch.cuda.is_available()' 2>"$build/log/peers"; then
+    echo "Left out: $python has no PyTorch with CUDA and segmentation_models_pytorch ($(tail -n 1 "$build/log/peers"))."
+    return
+  fi
+  echo "| turn | who | median ms | images/s | peak GPU MiB |"
+  echo "|---|---|---|---|---|"
+  for turn in 1 2 3; do
+    json=$(bench train --size 512 --batch 8 --precision bf16 --steps 50 --warmup 10 2>/dev/null) || json=''
+    echo "| $turn | fjord bf16 | $(number median_ms <<<"$json") | $(number images_per_s <<<"$json") | planned $(number planned_mib <<<"$json") |"
+    for mode in "--amp bf16" "--amp fp16" "--amp bf16 --compile max-autotune"; do
+      # shellcheck disable=SC2086
+      json=$("$python" "$peers/train_step.py" --device cuda --size 512 --batch 8 --channels-last $mode --steps 50 --warmup 10 2>"$build/log/peers") || json=''
+      echo "| $turn | PyTorch $mode | $(number median_ms <<<"$json") | $(number images_per_s <<<"$json") | $(number peak_gpu_mib <<<"$json") |"
+    done
+  done
+  time_tensorrt
+}
+
+# Inference by TensorRT, of the network as PyTorch exports it.
+time_tensorrt() {
+  local trtexec
+  trtexec=$(command -v trtexec || ls /usr/src/tensorrt/bin/trtexec 2>/dev/null || true)
+  echo
+  if [ -z "$trtexec" ]; then
+    echo "TensorRT is left out: there is no trtexec."
+    return
+  fi
+  if ! "$python" - "$build/unet.onnx" >"$build/log/onnx" 2>&1 <<'END'
+import sys, torch, segmentation_models_pytorch as smp
+net = smp.create_model("Unet", encoder_name="resnet34", encoder_weights=None, classes=1).eval()
+torch.onnx.export(net, torch.zeros(8, 3, 512, 512), sys.argv[1], opset_version=17)
+END
+  then
+    echo "TensorRT is left out: PyTorch could not export the network (log/onnx)."
+    return
+  fi
+  run tensorrt "$trtexec" "--onnx=$build/unet.onnx" --fp16 --useCudaGraph --noDataTransfers || true
+  echo "TensorRT, fp16, one batch of 8: $(sed -nE 's/.*GPU Compute Time: .*median = ([0-9.]+) ms.*/\1/p' "$build/log/tensorrt" | tail -n 1) ms."
+}
+
+: >"$output"
+describe_machine | table
+say "build for this card"
+build_all
+say "checks"
+printf '## Checks\n\n| check | | |\n|---|---|---|\n' | table
+set +e
+check_compiled
+check_ops
+check_goldens
+check_determinism
+check_sanitizer
+{ echo; echo "## Goldens"; echo; grep '^|' "$build/log/goldens"; } | table
+say "times"
+{ time_fjord; time_peers; } | table
+{ echo; echo "## Registers, spills, occupancy, instructions"; echo; grep '^|' "$build/log/compiled-kernels"; } | table >/dev/null
+say "written to $output: $faults checks failed"
+[ "$faults" -eq 0 ]

@@ -1,0 +1,102 @@
+// Which device computes and in what precision.
+#include "tools/compute.h"
+
+#include "kernels/cpu/backend.h"
+#include "kernels/plugin.h"
+#include "kernels/threads.h"
+#include "tools/log.h"
+
+namespace fjord {
+
+namespace {
+
+void say_cpu(std::string_view why) {
+  say("device: cpu ({}, {} threads; {})", to_string(cpu_isa()), threads(), why);
+}
+
+// A card that can be used, else the CPU and why.
+Backend automatic() {
+  if (!find_cuda_library()) {
+    say_cpu("this build has no CUDA backend");
+  } else if (!has_cuda_driver()) {
+    say_cpu("no NVIDIA driver");
+  } else {
+    try {
+      enable_cuda();
+      say("device: {}", device(Backend::cuda).name());
+      return Backend::cuda;
+    } catch (const Error& error) {
+      say_cpu(fmt::format("CUDA cannot be used: {}", error.what()));
+    }
+  }
+  return Backend::cpu;
+}
+
+[[noreturn]] void refuse_on_cpu(const std::string& precision, std::string_view who) {
+  throw Error(ExitCode::usage, "not-yet", "--precision " + precision,
+              fmt::format("{} computes in fp32 only", who), "use --precision fp32");
+}
+
+void demand_on_card(Precision precision) {
+  Device& card = device(Backend::cuda);
+  const bool has = precision == Precision::bf16   ? card.fast_in(DType::bf16)
+                   : precision == Precision::fp16 ? card.fast_in(DType::f16)
+                   : precision == Precision::tf32 ? card.has_tf32()
+                                                  : true;
+  if (!has)
+    throw Error(
+        ExitCode::device, "device-precision", fmt::format("--precision {}", to_string(precision)),
+        fmt::format("{} has no such arithmetic", card.name()), "use --precision fp16 or fp32");
+}
+
+}  // namespace
+
+Precision precision_of(const std::string& name) {
+  return name == "tf32"   ? Precision::tf32
+         : name == "bf16" ? Precision::bf16
+         : name == "fp16" ? Precision::fp16
+                          : Precision::fp32;
+}
+
+std::string_view to_string(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
+    case Precision::fp16:
+      return "fp16";
+  }
+  return "unknown";
+}
+
+void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {
+  if (flags.precision && *flags.precision != "fp32") {
+    if (common.device == "cpu") refuse_on_cpu(*flags.precision, "the CPU");
+    if (common.device == "auto" && !find_cuda_library())
+      refuse_on_cpu(*flags.precision, "this build");
+  }
+  if (flags.memory != "normal")
+    throw Error(ExitCode::usage, "not-yet", "--memory " + flags.memory,
+                "this build has the normal plan only",
+                "use --memory normal with a smaller --batch or --size");
+}
+
+Compute start_compute(const CommonFlags& common, const ComputeFlags& flags) {
+  Compute compute;
+  if (common.device == "auto") compute.backend = automatic();
+  if (common.device == "cuda") compute.backend = Backend::cuda;
+  if (compute.backend == Backend::cpu) {
+    if (flags.precision && *flags.precision != "fp32") refuse_on_cpu(*flags.precision, "the CPU");
+    return compute;
+  }
+  compute.precision = flags.precision                              ? precision_of(*flags.precision)
+                      : device(Backend::cuda).fast_in(DType::bf16) ? Precision::bf16
+                                                                   : Precision::fp32;
+  demand_on_card(compute.precision);
+  return compute;
+}
+
+}  // namespace fjord
