@@ -162,7 +162,7 @@ TEST_CASE("bench --predict: a table without a card, JSON, and what it refuses") 
 
 TEST_CASE("bench kernels: every kind of kernel with its rate") {
   const auto outcome = test::run({"fjord-bench", "kernels", "--encoder", "resnet18", "--size", "64",
-                                  "--batch", "1", "--steps", "1"});
+                                  "--batch", "1", "--steps", "1", "--json", "-"});
   CHECK(outcome.code == 0);
   const auto json = outcome.json();
   CHECK(json.at("copy_gb_s") > 0);
