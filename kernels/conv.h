@@ -72,8 +72,9 @@ inline Kernel<const ConvShape&, ConvBackwardFilter&> prepare_conv_backward_filte
     "conv_backward_filter"};
 
 /// "Nearest x2, concatenate, 3x3 with padding 1" of a decoder as one operation that never builds
-/// the enlarged image: y = conv(cat(up(low), skip), weight). Exact, since up and 3x3 together are a
-/// transposed 4x4 convolution of stride 2 whose filter is made of sums of the 3x3 one.
+/// the enlarged image: y = conv(cat(up(low), skip), weight). Equal, since up and 3x3
+/// together are a transposed 4x4 convolution of stride 2 whose filter is made of sums of the 3x3
+/// one; in 16 bits those sums and the first of the two results are rounded once more.
 struct UpsampleConvShape {
   Shape low, skip;  // n x h x w x c1, n x 2h x 2w x c2; skip.n == 0: absent
   Shape weight, y;  // k x 3 x 3 x (c1 + c2), n x 2h x 2w x k

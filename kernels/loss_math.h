@@ -60,7 +60,7 @@ struct RegionPower {
   }
   FJORD_HD double slope(double mean) const {
     if (gamma == 1) return weight;
-    return base(mean) == 0 ? 0 : weight * gamma * std::pow(base(mean), gamma - 1);
+    return base(mean) == 0 ? 0 : weight * (gamma * std::pow(base(mean), gamma - 1));
   }
 };
 

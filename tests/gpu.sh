@@ -5,7 +5,7 @@
 #   tests/gpu.sh [--headers DIR] [--peers DIR] [--python PYTHON] [--build DIR] [--output FILE] [--quick]
 #
 # --headers DIR  fmt, nlohmann/json, CLI11, doctest and xxhash as headers, where they aren't installed
-# --peers DIR    train_step.py and infer.py of PyTorch, timed beside fjord by --python (python3)
+# --peers DIR    train_step.py of PyTorch, timed beside fjord by --python (python3)
 # --quick        one size, and few repeats: minutes instead of an hour
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -146,7 +146,7 @@ check_sanitizer() {
   fi
   for tool in memcheck racecheck initcheck synccheck; do
     status=0
-    FJORD_SLOTS=batch_norm,relu,add,copy,max_pool,upsample,loss,adamw,gradient run "sanitizer-$tool" \
+    FJORD_SLOTS=batch_norm,relu,add,copy,max_pool,upsample,conv_,loss,lovasz,confusion,augment,adamw,sgd,scale_shift,prepare,gradient run "sanitizer-$tool" \
       timeout 1800 compute-sanitizer --tool $tool --error-exitcode 99 "$(bin gpu/test_kernels_cuda)" "--test-case=*bf16*" || status=$?
     result "sanitizer $tool" $status "$(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$build/log/sanitizer-$tool" | tail -n 1 | tr -d '=')"
   done

@@ -1,6 +1,8 @@
 // Who watches a run.
 #include "tools/run_observer.h"
 
+#include <cmath>
+
 #include "tools/log.h"
 #include "tools/plots.h"
 #include "tools/signals.h"
@@ -44,7 +46,7 @@ double RunObserver::remaining_seconds(const StepReport& report) const {
 void RunObserver::on_step(const StepReport& report) {
   const bool first = smooth_rate_ == 0;
   smooth_rate_ = follow(smooth_rate_, report.images_per_s, first);
-  smooth_loss_ = follow(smooth_loss_, report.loss, first);
+  if (std::isfinite(report.loss)) smooth_loss_ = follow(smooth_loss_, report.loss, first);
   step_seconds_ = follow(step_seconds_, report.seconds, first);
   steps_.append(steps_row({report.step, report.epoch + 1, report.lr, report.loss,
                            report.gradient_norm, report.images_per_s}));

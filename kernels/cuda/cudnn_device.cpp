@@ -23,7 +23,8 @@ std::string name_of(const std::string& card, std::int64_t processors) {
 }
 
 std::shared_ptr<const CudnnDevice>& current_slot() {
-  static std::shared_ptr<const CudnnDevice> device;
+  // Never destroyed: at exit the driver may be gone before it.
+  static auto& device = *new std::shared_ptr<const CudnnDevice>;
   return device;
 }
 

@@ -12,7 +12,7 @@ namespace {
 std::shared_ptr<const CudnnPlan> timed_plan(const ConvProblem& problem, const std::string& key,
                                             const ConvTuning& tuning,
                                             const std::shared_ptr<const CudnnDevice>& device) {
-  static std::map<std::string, PlanCache> caches;
+  static auto& caches = *new std::map<std::string, PlanCache>;
   PlanCache& cache = caches.try_emplace(tuning.folder, tuning.folder, device->name()).first->second;
   if (const auto choice = cache.find(key))
     if (auto plan = plan_of(problem, *choice, device)) return plan;
@@ -25,7 +25,8 @@ std::shared_ptr<const CudnnPlan> timed_plan(const ConvProblem& problem, const st
 
 std::shared_ptr<const ConvPlan> plan_conv(const ConvProblem& problem, const ConvTuning& tuning) {
   static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<const ConvPlan>> plans;
+  // Never destroyed: at exit the driver may be gone before it.
+  static auto& plans = *new std::map<std::string, std::shared_ptr<const ConvPlan>>;
   const std::lock_guard lock(mutex);
   const auto device = CudnnDevice::current();
   const bool timed = tuning.timed && device->runs();

@@ -142,6 +142,9 @@ class CudaStaging : public Staging {
 class CudaMailbox : public Mailbox {
  public:
   explicit CudaMailbox(std::size_t bytes) : bytes_(bytes), letters_(bytes * kCapacity) {}
+  ~CudaMailbox() override {  // nobody may write to the letters once they are gone
+    for (const Event& event : events_) cudaEventSynchronize(event.event);
+  }
 
   void post(const void* from, Stream& stream) override {
     check(posted_ - taken_ < kCapacity, "Mailbox", "{} letters are under way", kCapacity);

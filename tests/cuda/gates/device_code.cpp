@@ -195,8 +195,10 @@ InstructionCounts count_instructions(const unsigned char* code, std::size_t byte
       case 0x1ae:
         ++counts.async;
         break;
-      case 0x18e:
+      case 0x18e:  // up to sm_89, and integers
       case 0x1a8:
+      case 0x1a3:  // floats from sm_90 on
+      case 0x1a6:
         ++counts.atomic;
         break;
       default:
