@@ -30,9 +30,9 @@ plant() {
 
 compile() {
   [ -f "$work/kernels/cuda/$1" ] || cp "$root/kernels/cuda/$1" "$work/kernels/cuda/$1"
-  ${CXX:-g++} -x c++ -std=c++20 -O1 -g1 -Wno-unknown-pragmas -fsanitize=thread \
-    --param=tsan-instrument-func-entry-exit=0 -fno-tree-sra -ffp-contract=off -I"$work" -I"$root/tests/cuda/emulation/include" \
-    -I"$root" -c -o "$work/planted.o" "$work/kernels/cuda/$1"
+  ${CXX:-g++} -x c++ -std=c++20 -O1 -g1 -Wno-unknown-pragmas -ffp-contract=off -fsanitize=thread \
+    --param=tsan-instrument-func-entry-exit=0 -fno-tree-sra -I"$work" \
+    -I"$root/tests/cuda/emulation/include" -I"$root" -c -o "$work/planted.o" "$work/kernels/cuda/$1"
   mapfile -t rest < <(grep -v "/$1\.o$" "$objects")
   mapfile -t linked <"$libraries"
   ${CXX:-g++} -o "$work/test" "$work/planted.o" "${rest[@]}" "${linked[@]}" -fopenmp -ldl
