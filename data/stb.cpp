@@ -19,6 +19,8 @@
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -108,11 +110,26 @@ struct StbHeader {
   bool wide = false;
 };
 
+// stb_image changes the colours of a PSD with a fourth channel (it takes that for alpha over
+// white), and converts numbers out of their range while doing so.
+void check_psd_channels(ByteSource& source) {
+  ByteCursor cursor(source);
+  unsigned char bytes[2] = {};
+  cursor.skip(12);
+  if (cursor.read(bytes, 2) != 2) return;
+  const int channels = bytes[0] * 256 + bytes[1];
+  if (channels <= 3) return;
+  refuse(source, "image-encoding",
+         fmt::format("it is a PSD of {} channels; 3 can be read", channels),
+         "store it as a TIFF or PNG");
+}
+
 StbHeader read_header(ByteSource& source, ImageFormat format) {
   if (format == ImageFormat::gif && GifWalk(source).frames() > 1) {
     refuse(source, "image-pages", "it is an animated GIF: more than one picture",
            "store the one picture that is meant as a PNG");
   }
+  if (format == ImageFormat::psd) check_psd_channels(source);
   StbHeader header;
   StbStream stream(source), again(source);
   if (stbi_info_from_callbacks(&callbacks, &stream, &header.width, &header.height,
@@ -120,6 +137,7 @@ StbHeader read_header(ByteSource& source, ImageFormat format) {
     damaged(source, to_string(format),
             stream.short_read ? "the file ends early" : stbi_failure_reason());
   }
+  if (format == ImageFormat::psd) header.channels = 3;  // stb adds an opaque fourth
   header.wide = stbi_is_16_bit_from_callbacks(&callbacks, &again) != 0;
   return header;
 }
@@ -147,11 +165,12 @@ Image decode_other(ByteSource& source, ImageFormat format, const ReadOptions& op
   const StbHeader header = read_header(source, format);
   const ImageInfo info = describe(source, format, header, options);
   StbStream stream(source);
-  int width = 0, height = 0, channels = 0;
+  const int channels = header.channels;
+  int width = 0, height = 0, stored = 0;
   void* loaded = header.wide ? static_cast<void*>(stbi_load_16_from_callbacks(
-                                   &callbacks, &stream, &width, &height, &channels, 0))
+                                   &callbacks, &stream, &width, &height, &stored, channels))
                              : static_cast<void*>(stbi_load_from_callbacks(
-                                   &callbacks, &stream, &width, &height, &channels, 0));
+                                   &callbacks, &stream, &width, &height, &stored, channels));
   const std::unique_ptr<void, void (*)(void*)> pixels(loaded, stbi_image_free);
   if (stream.short_read) damaged(source, to_string(format), "the file ends early");
   if (!pixels) damaged(source, to_string(format), stbi_failure_reason());

@@ -100,7 +100,8 @@ Scores Evaluator::score(BatchSource& source, Shape batch, int classes, double th
     Device& home = device(backend_);
     if (loss) home.upload(r.label.slot->data, labels.data(), r.label.slot->bytes(), stream_);
     run(r, images.data());
-    const Buffer label = at_device(labels.data(), {count, batch.h, batch.w, 1});
+    const Buffer label =
+        loss ? Buffer(*r.label.slot) : at_device(labels.data(), {count, batch.h, batch.w, 1});
     scores.confusion.add(In{r.logits.slot}, In{&label}, threshold, stream_);
     if (loss) {
       float value = 0;

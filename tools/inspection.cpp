@@ -152,14 +152,26 @@ int inspect_run(const InspectSettings& s, const fs::path& run) {
   return 0;
 }
 
+// The decoder's enlarging may be a part of its convolutions, where the backend has that.
+bool is_forward_convolution(const Step& step) {
+  return std::strcmp(step.op, "conv_forward") == 0 ||
+         std::strcmp(step.op, "upsample_conv_forward") == 0;
+}
+
+// Reads x, weight and perhaps bias; or low, perhaps skip, and weight.
+Shape filter_of(const Step& forward) {
+  const bool plain = std::strcmp(forward.op, "conv_forward") == 0;
+  return (plain ? forward.reads[1] : forward.reads.back())->shape;
+}
+
 std::string layer_table(const Recorded& recorded) {
   std::string text =
       fmt::format("{:<34} {:>18} {:>12} {:>10}\n", "convolution", "output", "parameters", "MMAC");
   for (const Step& step : recorded.tape->steps) {
-    if (std::strcmp(step.op, "conv_forward") != 0) continue;
+    if (!is_forward_convolution(step)) continue;
     text +=
         fmt::format("{:<34} {:>18} {:>12} {:>10.1f}\n", step.path, to_string(step.writes[0]->shape),
-                    step.reads[1]->shape.count(), 1e-6 * double(multiply_adds(step)));
+                    filter_of(step).count(), 1e-6 * double(multiply_adds(step)));
   }
   return text;
 }
@@ -170,14 +182,17 @@ int inspect_plan(const InspectSettings& s) {
     throw Error(ExitCode::usage, "flag-value", "--size 0", "a plan needs a size",
                 "give --size 512");
   const bool infer = s.infer && !s.train;
+  const Compute compute = start_compute(s.common, s.compute);
   Recorded recorded(
       {.model = model,
        .image = {s.batch, s.size.height, s.size.width, model.in_channels},
        .mode = infer ? Mode::eval : Mode::train,
+       .backend = compute.backend,
+       .precision = compute.precision,
        .loss = model.classes > 1 ? "0.5*lovasz+0.5*softce(smooth=0.1)" : "0.5*dice+0.5*bce"});
   std::int64_t forward = 0;
   for (const Step& step : recorded.tape->steps)
-    if (std::strcmp(step.op, "conv_forward") == 0) forward += multiply_adds(step);
+    if (is_forward_convolution(step)) forward += multiply_adds(step);
   const double planned = static_cast<double>(recorded.planned_bytes()) / 1048576.0;
   const std::int64_t parameters = parameter_count(recorded.parameters);
   print_result(s.common, layer_table(recorded));

@@ -99,10 +99,12 @@ void record_forward(const Net& net, const Through& t, Tensor weight, Tensor y) {
   const Tensor low = net.materialize(t.low), skip = t.skip ? net.materialize(t.skip) : Tensor{};
   Tensor space = scratch(net, pass.scratch_bytes);
   net.record_step({"upsample_conv_forward", net.path, present({low.slot, skip.slot, weight.slot}),
-                   present({y.slot, space.slot}), [=, run = std::move(pass.run)](Stream& s) {
+                   present({y.slot, space.slot}),
+                   [=, run = std::move(pass.run)](Stream& s) {
                      run(in(low), in(skip), in(weight), out(y), space ? space.slot->data : nullptr,
                          s);
-                   }});
+                   },
+                   pass.implementation});
 }
 
 void record_backward_filter(const Net& net, const Through& t, Tensor dy, Out dweight) {
@@ -116,7 +118,8 @@ void record_backward_filter(const Net& net, const Through& t, Tensor dy, Out dwe
                    present({low.slot, skip.slot, dy.slot}), present({dweight.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
                      run(in(low), in(skip), in(dy), dweight, space ? space.slot->data : nullptr, s);
-                   }});
+                   },
+                   pass.implementation});
 }
 
 void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
@@ -133,7 +136,8 @@ void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
                    present({dlow.buffer, dskip.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
                      run(in(dy), in(weight), dlow, dskip, space ? space.slot->data : nullptr, s);
-                   }});
+                   },
+                   pass.implementation});
 }
 
 void record_through(const Net& net, const Through& t, Tensor weight, Tensor y) {

@@ -34,6 +34,15 @@ Bytes gif() {
       "GIF89a\1\0\1\0\x80\0\0\x0a\x14\x1e\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;", 35));
 }
 
+// Raw RGB, one pixel; a fourth channel would be alpha.
+Bytes psd(char channels) {
+  std::string file("8BPS\0\1\0\0\0\0\0\0\0?\0\0\0\1\0\0\0\1\0\10\0\3", 26);
+  file[13] = channels;
+  file.append(14, '\0');  // no colour table, resources or layers; not packed
+  file.append("\x0a\x14\x1e\x05", static_cast<std::size_t>(channels));
+  return to_bytes(file);
+}
+
 std::vector<int> bytes_of(const Image& image) {
   const auto values = image.as<std::uint8_t>();
   return {values.begin(), values.end()};
@@ -51,18 +60,31 @@ TEST_CASE("other formats decode exactly") {
   const Image single = decode_image(gif(), "a.gif");
   CHECK(single.format == ImageFormat::gif);
   CHECK(single.bands == 3);
+  const Image layers = decode_image(psd(3), "a.psd", {.keep_alpha = true});
+  CHECK(bytes_of(layers) == std::vector{10, 20, 30});
   const ImageInfo info = probe_bytes(ppm(), "a.ppm");
   CHECK(info.width == 2);
   CHECK(info.bands == 3);
 }
 
 TEST_CASE("row 30: other formats that end early are refused") {
-  for (const auto& [file, name] : {std::pair{ppm(), "a.ppm"}, {bmp(), "a.bmp"}, {tga(), "a.tga"}}) {
+  for (const auto& [file, name] :
+       {std::pair{ppm(), "a.ppm"}, {bmp(), "a.bmp"}, {tga(), "a.tga"}, {psd(3), "a.psd"}}) {
     for (std::size_t cut = 0; cut < file.size(); ++cut) {
       CAPTURE(name);
       CAPTURE(cut);
       CHECK_THROWS_AS(decode_image(std::span(file).first(cut), name), Error);
     }
+  }
+}
+
+TEST_CASE("a PSD with alpha is refused, because stb_image changes its colours") {
+  try {
+    decode_image(psd(4), "a.psd");
+    FAIL("read");
+  } catch (const Error& error) {
+    CHECK(error.slug == "image-encoding");
+    CHECK(std::string(error.what()).find("PSD of 4 channels") != std::string::npos);
   }
 }
 
