@@ -23,7 +23,9 @@ namespace {
 
 struct Slot {
   Batch batch;
-  std::vector<float> images;
+  std::vector<float> images;         // ready, or
+  std::vector<std::byte> pixels;     // raw, with
+  std::vector<AugmentSample> draws;  // what is still to be done to them
   std::vector<std::uint8_t> labels;
   std::int64_t unfinished = 0;
   std::int64_t failed_at = 0;  // the lowest place in the batch that failed
@@ -76,8 +78,6 @@ struct Loader::Work {
       : samples(std::move(all)),
         options(std::move(given)),
         shape(frame_of(samples, options)),
-        scale(options.normalization.scale()),
-        offset(options.normalization.offset()),
         cache(samples.size(), options.cache_bytes),
         ring(static_cast<std::size_t>(std::max<std::int64_t>(1, options.prefetch))) {
     const auto count = static_cast<std::int64_t>(samples.size());
@@ -93,7 +93,14 @@ struct Loader::Work {
   }
 
   std::shared_ptr<const DecodedSample> decoded(std::int64_t index);
-  void make(std::int64_t index, std::int64_t epoch, float* image, std::uint8_t* label);
+  bool raw() const { return options.augment_by == AugmentBy::consumer; }
+  AugmentSample draw(const DecodedSample& sample, std::int64_t index, std::int64_t epoch) const;
+  void make(Slot& slot, std::int64_t place);
+  RawImages raw_form(const Image& image) const;
+  void copy_raw(const DecodedSample& sample, std::int64_t index, Slot& slot,
+                std::int64_t place) const;
+  template <class Take>
+  Batch hand_out(const Take& take);
   void check_native_size(const DecodedSample& sample, std::int64_t index) const;
   Slot& claim(std::int64_t& place);
   void run(std::stop_token stop);
@@ -101,7 +108,7 @@ struct Loader::Work {
   const std::vector<Sample> samples;
   const LoaderOptions options;
   const Shape shape;
-  std::vector<float> scale, offset;
+  RawImages form;  // of raw samples
   SampleCache cache;
   std::int64_t batches = 0;
 
@@ -144,35 +151,55 @@ std::shared_ptr<const DecodedSample> Loader::Work::decoded(std::int64_t index) {
   return sample;
 }
 
-void Loader::Work::make(std::int64_t index, std::int64_t epoch, float* image, std::uint8_t* label) {
-  const auto sample = decoded(index);
-  const Shape source{1, sample->image.height, sample->image.width, shape.c};
-  AugmentSample drawn = draw_augmentation(
+AugmentSample Loader::Work::draw(const DecodedSample& sample, std::int64_t index,
+                                 std::int64_t epoch) const {
+  return draw_augmentation(
       {options.seed}, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(index),
       {.height = shape.h,
        .width = shape.w,
-       .source_height = source.h,
-       .source_width = source.w,
+       .source_height = sample.image.height,
+       .source_width = sample.image.width,
        .policy = options.augment,
-       .rgb = sample->rgb,
+       .rgb = sample.rgb,
        .random_crop = options.order == Order::shuffled || options.augment != AugmentPolicy::none});
+}
 
-  // Kernels take mutable buffers for outputs and inputs alike; inputs are read only.
-  const auto view = [](Shape s, DType type, const void* data) {
-    return Buffer{"", s, type, const_cast<void*>(data)};
-  };
-  const Buffer x = view(source, sample->image.dtype, sample->image.pixels.data());
-  const Buffer classes = view({1, source.h, source.w, 1}, DType::u8, sample->classes.data());
-  const Buffer drawn_bytes = view({1, 1, 1, sizeof drawn}, DType::u8, &drawn);
-  const Buffer scales = view({1, 1, 1, shape.c}, DType::f32, scale.data());
-  const Buffer offsets = view({1, 1, 1, shape.c}, DType::f32, offset.data());
-  Buffer y = view(shape, DType::f32, image);
-  Buffer y_label = view({1, shape.h, shape.w, 1}, DType::u8, label);
-  Stream stream;
-  augment_image({&x}, {&drawn_bytes}, {&scales}, {&offsets}, {&y},
-                {.range = static_cast<float>(options.normalization.range)}, stream);
-  augment_label({&classes}, {&drawn_bytes}, {&y_label}, {.outside = options.labels.outside()},
-                stream);
+RawImages Loader::Work::raw_form(const Image& image) const {
+  return {.source = {1, image.height, image.width, shape.c},
+          .dtype = image.dtype,
+          .scale = options.normalization.scale(),
+          .offset = options.normalization.offset(),
+          .image = {.range = static_cast<float>(options.normalization.range)},
+          .label = {.outside = options.labels.outside()}};
+}
+
+void Loader::Work::copy_raw(const DecodedSample& sample, std::int64_t index, Slot& slot,
+                            std::int64_t place) const {
+  const Shape source = form.source;
+  if (sample.image.height != source.h || sample.image.width != source.w ||
+      sample.image.dtype != form.dtype)
+    throw Error(ExitCode::dataset, "image-size",
+                printable(samples[static_cast<std::size_t>(index)].image.native()),
+                fmt::format("it is {}x{}, others are {}x{} or of another type", sample.image.width,
+                            sample.image.height, source.w, source.h),
+                "use --size 512");
+  const auto bytes = static_cast<std::size_t>(source.count()) * size_of(form.dtype);
+  const auto at = static_cast<std::size_t>(place);
+  std::memcpy(slot.pixels.data() + at * bytes, sample.image.pixels.data(), bytes);
+  std::ranges::copy(sample.classes, slot.labels.begin() + place * source.pixels());
+}
+
+void Loader::Work::make(Slot& slot, std::int64_t place) {
+  const std::int64_t index = slot.batch.samples[static_cast<std::size_t>(place)];
+  const auto sample = decoded(index);
+  AugmentSample& drawn = slot.draws[static_cast<std::size_t>(place)];
+  drawn = draw(*sample, index, slot.batch.epoch);
+  if (raw()) return copy_raw(*sample, index, slot, place);
+  // The kernels read these alone.
+  auto& pixels = const_cast<DecodedSample&>(*sample);
+  augment_on_host(
+      raw_form(sample->image), {pixels.image.pixels.data(), pixels.classes.data(), &drawn}, shape,
+      slot.images.data() + place * shape.count(), slot.labels.data() + place * shape.pixels());
 }
 
 // The next sample in order; the lock is held. Opens the slot of a batch at its first sample.
@@ -189,8 +216,14 @@ Slot& Loader::Work::claim(std::int64_t& place) {
     slot.unfinished = end - begin;
     slot.failure = nullptr;
     slot.failed_at = end - begin;
-    slot.images.resize(static_cast<std::size_t>(options.batch * shape.count()));
-    slot.labels.resize(static_cast<std::size_t>(options.batch * shape.pixels()));
+    const Shape kept = raw() ? form.source : shape;
+    const auto values = static_cast<std::size_t>(options.batch * kept.count());
+    if (raw())
+      slot.pixels.resize(values * size_of(form.dtype));
+    else
+      slot.images.resize(values);
+    slot.labels.resize(static_cast<std::size_t>(options.batch * kept.pixels()));
+    slot.draws.resize(static_cast<std::size_t>(options.batch));
   }
   if (++claimed_place == slot.batch.count) ++claimed_batch, claimed_place = 0;
   ++active;
@@ -206,13 +239,10 @@ void Loader::Work::run(std::stop_token stop) {
     if (!to_workers.wait(lock, stop, free)) return;
     std::int64_t place = 0;
     Slot& slot = claim(place);
-    const std::int64_t index = slot.batch.samples[static_cast<std::size_t>(place)];
-    const std::int64_t epoch = slot.batch.epoch;
     lock.unlock();
     std::exception_ptr failure;
     try {
-      make(index, epoch, slot.images.data() + place * shape.count(),
-           slot.labels.data() + place * shape.pixels());
+      make(slot, place);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -240,6 +270,7 @@ Loader::Loader(std::vector<Sample> samples, LoaderOptions options) {
         "an epoch's last incomplete batch is dropped, so nothing would be left",
         fmt::format("use --batch {}", count));
   work_ = std::make_unique<Work>(std::move(samples), std::move(options));
+  if (work_->raw()) work_->form = work_->raw_form(work_->decoded(0)->image);
   for (int t = 0; t < work_->options.threads; ++t)
     work_->threads.emplace_back([work = work_.get()](std::stop_token stop) { work->run(stop); });
 }
@@ -267,27 +298,47 @@ void Loader::start(std::int64_t epoch, std::int64_t step) {
   work.to_workers.notify_all();
 }
 
-Batch Loader::next(float* images, std::uint8_t* labels) {
-  Work& work = *work_;
-  std::unique_lock lock(work.mutex);
-  Slot& slot = work.ring[static_cast<std::size_t>(work.consumed) % work.ring.size()];
-  const std::int64_t epoch = work.consumed / work.batches, step = work.consumed % work.batches;
-  work.to_consumer.wait(lock, [&] {
+template <class Take>
+Batch Loader::Work::hand_out(const Take& take) {
+  std::unique_lock lock(mutex);
+  Slot& slot = ring[static_cast<std::size_t>(consumed) % ring.size()];
+  const std::int64_t epoch = consumed / batches, step = consumed % batches;
+  to_consumer.wait(lock, [&] {
     return slot.batch.count > 0 && slot.batch.epoch == epoch && slot.batch.step == step &&
            slot.unfinished == 0;
   });
   if (slot.failure) std::rethrow_exception(slot.failure);
   lock.unlock();  // the slot stays this batch's until it is counted as consumed
-  const auto count = static_cast<std::size_t>(slot.batch.count);
-  std::memcpy(images, slot.images.data(),
-              count * static_cast<std::size_t>(work.shape.count()) * sizeof(float));
-  std::memcpy(labels, slot.labels.data(), count * static_cast<std::size_t>(work.shape.pixels()));
+  take(slot, slot.batch.count);
   const Batch batch = slot.batch;
   lock.lock();
-  ++work.consumed;
-  work.to_workers.notify_all();
+  ++consumed;
+  to_workers.notify_all();
   return batch;
 }
+
+Batch Loader::next(float* images, std::uint8_t* labels) {
+  check(!work_->raw(), "Loader::next", "its batches are raw");
+  return work_->hand_out([&](const Slot& slot, std::int64_t count) {
+    std::copy_n(slot.images.data(), count * work_->shape.count(), images);
+    std::copy_n(slot.labels.data(), count * work_->shape.pixels(), labels);
+  });
+}
+
+Batch Loader::next_raw(const RawBatch& batch) {
+  check(work_->raw(), "Loader::next_raw", "its batches are ready ones");
+  return work_->hand_out([&](const Slot& slot, std::int64_t count) {
+    const Shape source = work_->form.source;
+    std::memcpy(batch.pixels, slot.pixels.data(),
+                static_cast<std::size_t>(count * source.count()) * size_of(work_->form.dtype));
+    std::copy_n(slot.labels.data(), count * source.pixels(), batch.classes);
+    std::copy_n(slot.draws.data(), count, batch.samples);
+  });
+}
+
+AugmentBy Loader::augment_by() const { return work_->options.augment_by; }
+
+RawImages Loader::raw_images() const { return work_->form; }
 
 std::vector<std::string> Loader::take_notes() {
   const std::scoped_lock lock(work_->notes_mutex);

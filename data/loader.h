@@ -11,17 +11,21 @@
 #include "data/label_map.h"
 #include "data/normalize.h"
 #include "data/resize.h"
+#include "engine/batch_source.h"
 #include "kernels/augment.h"
 
 namespace fjord {
 
 enum class Order : std::uint8_t { sorted, shuffled };
+/// Who augments: the loader's threads, or whoever takes the raw samples.
+enum class AugmentBy : std::uint8_t { loader, consumer };
 enum class LastBatch : std::uint8_t { keep, drop };  // a batch that the epoch's end cuts short
 
 struct LoaderOptions {
   std::int64_t batch = 8;
   Framing framing{};                            // --size, --resize, --crop
   AugmentPolicy augment = AugmentPolicy::none;  // off in evaluation
+  AugmentBy augment_by = AugmentBy::loader;     // consumer: decoded images must agree in size
   Normalization normalization{};
   LabelMap labels{};
   std::uint64_t seed = 0;
@@ -61,6 +65,12 @@ class Loader {
   /// count*h*w classes. What lies behind `count` samples is left as it was. Throws the Error of the
   /// file that can't be used.
   Batch next(float* images, std::uint8_t* labels);
+
+  /// The same batch as it is without AugmentBy::consumer, before augment_image and augment_label.
+  Batch next_raw(const RawBatch& batch);
+  AugmentBy augment_by() const;
+  /// What those are to be called with.
+  RawImages raw_images() const;
 
   /// What was converted while reading (grey labels stored as RGB, EXIF turns), each said once;
   /// empties the list.

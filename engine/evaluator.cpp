@@ -10,7 +10,8 @@ namespace fjord {
 
 struct Evaluator::Recorded {
   Recorded(const Evaluator& owner, Shape images, const LossExpression* expression)
-      : tape(owner.parameters_, tape_options(owner.backend_, owner.precision_, Mode::eval)) {
+      : tape(owner.parameters_,
+             tape_options(owner.backend_, owner.precision_, Mode::eval, owner.algorithm_)) {
     if (expression) this->expression = *expression;
     const Net net{&tape, ""};
     image = net.resident(images, DType::f32, "image");
@@ -30,13 +31,14 @@ struct Evaluator::Recorded {
 };
 
 Evaluator::Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend,
-                     PlanOptions plan, Precision precision)
+                     PlanOptions plan, Precision precision, ConvAlgorithm algorithm)
     : model_(std::move(model)),
       parameters_(parameters),
       arena_(arena),
       backend_(backend),
       plan_(plan),
       precision_(precision),
+      algorithm_(algorithm),
       stream_(stream(backend)) {}
 
 Evaluator::Recorded& Evaluator::recorded(Shape images, const LossExpression* loss) {

@@ -6,23 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "engine/batch_source.h"
 #include "engine/loss_expression.h"
 #include "engine/metrics.h"
 #include "engine/model.h"
 #include "engine/plan.h"
 
 namespace fjord {
-
-/// Batches of one split, in an order of its own.
-struct BatchSource {
-  virtual ~BatchSource() = default;
-  /// Makes `batch` of `epoch` the next one.
-  virtual void start(int epoch, std::int64_t batch) = 0;
-  /// Fills n x h x w x bands values and n x h x w labels (class, 255 = ignore); returns how many
-  /// images there were: fewer than n in the last batch of an evaluation, 0 when the epoch is over.
-  virtual int next(float* images, std::uint8_t* labels) = 0;
-  virtual std::int64_t batches() const = 0;
-};
 
 /// Sums over one pass of a split.
 struct Scores {
@@ -38,7 +28,7 @@ class Evaluator {
   /// The parameters are allocated; they and the arena must outlive the evaluator. The arena may be
   /// shared with a training plan.
   Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend, PlanOptions plan,
-            Precision precision = Precision::fp32);
+            Precision precision = Precision::fp32, ConvAlgorithm algorithm = ConvAlgorithm::any);
 
   /// Logits of n x h x w x bands values: n x h x w x classes, valid until any plan of the arena is
   /// run or made.
@@ -64,6 +54,7 @@ class Evaluator {
   const Backend backend_;
   const PlanOptions plan_;
   const Precision precision_;
+  const ConvAlgorithm algorithm_;
   Stream stream_;
   std::vector<float> logits_;  // of the latest prediction, where the host can't read the plan's
   DeviceBlock labels_;         // likewise of the batch in hand

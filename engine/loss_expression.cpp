@@ -17,6 +17,7 @@ struct Option {
   double LossTerm::*number = nullptr;
   std::vector<double> LossTerm::*list = nullptr;
   bool LossTerm::*flag = nullptr;
+  std::optional<double> LossTerm::*optional = nullptr;
 };
 
 constexpr Option kSmooth{"smooth", &LossTerm::smooth};
@@ -54,11 +55,29 @@ const std::vector<Known>& known_losses() {
         {"pos_weight", nullptr, &LossTerm::pos_weight},
         {"weight", nullptr, &LossTerm::pixel_weight}}},
       {"dice", Kind::dice, region},
+      {"focal",
+       Kind::focal,
+       {{"alpha", nullptr, nullptr, nullptr, &LossTerm::balance},
+        {"gamma", &LossTerm::gamma},
+        kIgnore,
+        kReduction,
+        {"normalized", nullptr, nullptr, &LossTerm::normalized},
+        {"reduced_threshold", nullptr, nullptr, nullptr, &LossTerm::reduced_threshold},
+        kClassWeights}},
       {"jaccard", Kind::jaccard, region},
       {"lovasz", Kind::lovasz, {kIgnore, {"per_image", nullptr, nullptr, &LossTerm::per_image}}},
+      {"mcc", Kind::mcc, {kEps, kIgnore}},
       {"softce", Kind::softce, {kSmooth, kIgnore, kReduction, kClassWeights}},
       {"tversky", Kind::tversky, tversky}};
   return known;
+}
+
+LossTerm fresh_term(Kind kind) {
+  LossTerm term;
+  term.kind = kind;
+  if (kind == Kind::focal) term.gamma = 2;
+  if (kind == Kind::mcc) term.eps = 1e-5;
+  return term;
 }
 
 template <class Named>
@@ -159,20 +178,21 @@ class Parser {
   }
 
   LossTerm term(LossExpression& e) {
-    LossTerm term;
+    double weight = 1;
     spaces();
     if (at_ < text_.size() && (std::isdigit(static_cast<unsigned char>(text_[at_])) ||
                                text_[at_] == '.' || text_[at_] == '-')) {
       const std::size_t begin = at_;
-      term.weight = number();
-      if (!(term.weight > 0)) fail(begin, "a weight is above 0", "leave the loss out instead");
+      weight = number();
+      if (!(weight > 0)) fail(begin, "a weight is above 0", "leave the loss out instead");
       need('*', "after a weight");
     }
     const std::size_t begin = at_;
     const std::string_view name = word();
     const Known* known = find(known_losses(), name);
     if (!known) unknown(begin, "loss", name, known_losses());
-    term.kind = known->kind;
+    LossTerm term = fresh_term(known->kind);
+    term.weight = weight;
     if (!eat('(') || eat(')')) return term;
     do {
       option(term, e, *known);
@@ -189,6 +209,8 @@ class Parser {
     need('=', "after an option's name");
     if (option->number)
       term.*option->number = number();
+    else if (option->optional)
+      term.*option->optional = number();
     else if (option->list)
       term.*option->list = list();
     else if (option->flag)
@@ -222,11 +244,13 @@ class Parser {
 };
 
 std::string written(const LossTerm& term, const Known& known) {
-  const LossTerm fresh;
+  const LossTerm fresh = fresh_term(term.kind);
   std::vector<std::string> options;
   for (const Option& option : known.options) {
     if (option.number && term.*option.number != fresh.*option.number)
       options.push_back(fmt::format("{}={}", option.name, term.*option.number));
+    if (option.optional && term.*option.optional)
+      options.push_back(fmt::format("{}={}", option.name, *(term.*option.optional)));
     if (option.list && !(term.*option.list).empty())
       options.push_back(fmt::format("{}=[{}]", option.name, fmt::join(term.*option.list, ", ")));
     if (option.flag && term.*option.flag) options.push_back(fmt::format("{}=true", option.name));

@@ -12,19 +12,22 @@ namespace fjord {
 
 /// One loss of an expression with its options, under SMP's names and with SMP's defaults.
 struct LossTerm {
-  enum class Kind : std::uint8_t { bce, dice, jaccard, lovasz, softce, tversky };
+  enum class Kind : std::uint8_t { bce, dice, focal, jaccard, lovasz, mcc, softce, tversky };
 
   Kind kind = Kind::dice;
   double weight = 1;
-  double smooth = 0;                             // all but lovasz
-  double eps = 1e-7;                             // dice, jaccard, tversky, as the next two
-  bool log_loss = false;                         // -log(score) instead of 1 - score
+  double smooth = 0;                             // all but lovasz, focal and mcc
+  double eps = 1e-7;                             // dice, jaccard, tversky; mcc: 1e-5
+  bool log_loss = false;                         // dice, jaccard, tversky: -log(score)
   std::vector<double> classes;                   // which take part; empty: all
-  std::vector<double> class_weights;             // also softce
+  std::vector<double> class_weights;             // also softce and focal
   double alpha = 0.5, beta = 0.5, gamma = 1;     // tversky: false positives, negatives, power
+  std::optional<double> balance;                 // focal: its alpha; gamma is 2 there
+  std::optional<double> reduced_threshold;       // focal
+  bool normalized = false;                       // focal
   std::vector<double> pos_weight, pixel_weight;  // bce: one value or one per channel
   bool per_image = false;                        // lovasz
-  bool sum = false;                              // bce, softce: reduction=sum instead of mean
+  bool sum = false;  // bce, softce, focal: reduction=sum instead of mean
 
   bool operator==(const LossTerm&) const = default;
 };

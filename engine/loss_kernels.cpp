@@ -23,6 +23,7 @@ struct Resolver {
   const LossExpression& expression;
   Task task;
   int channels;
+  bool hard;  // labels are 0, 1, ...
 
   [[noreturn]] void refuse(std::string_view why, std::string_view remedy) const {
     fjord::refuse(expression, why, remedy);
@@ -90,6 +91,26 @@ struct Resolver {
     return region;
   }
 
+  RegionLoss mcc(const LossTerm& term) const {
+    if (task != Task::binary || !hard)
+      refuse("mcc is a loss of binary labels 0 and 1", "use tversky, or --classes 1");
+    check_range(term.eps > 0, "mcc needs eps > 0");
+    return {
+        .weight = term.weight, .eps = term.eps, .share = {1}, .score = RegionLoss::Score::matthews};
+  }
+
+  FocalLoss focal(const LossTerm& term) const {
+    const auto within = [](const std::optional<double>& value) {
+      return !value || (*value >= 0 && *value <= 1);
+    };
+    check_range(term.gamma >= 0 && within(term.balance),
+                "focal needs gamma >= 0 and alpha between 0 and 1");
+    check_range(within(term.reduced_threshold) && term.reduced_threshold != 0,
+                "focal needs reduced_threshold above 0 and at most 1");
+    return {term.weight,     term.gamma, term.balance, term.reduced_threshold,
+            term.normalized, term.sum,   shares(term)};
+  }
+
   PixelLoss bce(const LossTerm& term) const {
     if (task == Task::classes)
       refuse(
@@ -117,6 +138,36 @@ struct Resolver {
     check_range(term.smooth >= 0 && term.smooth <= 1, "softce needs smooth between 0 and 1");
     return {PixelLoss::Kind::softce, term.weight, term.smooth, term.sum, {}, class_weights(term)};
   }
+
+  void add(const LossTerm& term, LossKernels& to) const {
+    const auto once = [&](bool there, std::string_view name) {
+      if (there) refuse(fmt::format("{} stands twice", name), "give it once, with one weight");
+    };
+    switch (term.kind) {
+      case Kind::bce:
+        to.terms.pixels.push_back(bce(term));
+        break;
+      case Kind::softce:
+        to.terms.pixels.push_back(softce(term));
+        break;
+      case Kind::focal:
+        once(to.terms.focal.has_value(), "focal");
+        to.terms.focal = focal(term);
+        break;
+      case Kind::lovasz:
+        once(to.lovasz.has_value(), "lovasz");
+        to.lovasz = Lovasz{label(), term.weight, term.per_image};
+        break;
+      case Kind::mcc:
+        to.terms.regions.push_back(mcc(term));
+        break;
+      case Kind::dice:
+      case Kind::jaccard:
+      case Kind::tversky:
+        to.terms.regions.push_back(region(term));
+        break;
+    }
+  }
 };
 
 Task task_of(const LossExpression& expression, Shape logits, Shape label, DType dtype) {
@@ -138,7 +189,7 @@ LossKernels loss_kernels(const LossExpression& expression, Shape logits, Shape l
                          DType label_dtype) {
   if (expression.terms.empty()) refuse(expression, "it has no loss", "use --loss dice");
   const Resolver resolver{expression, task_of(expression, logits, label, label_dtype),
-                          static_cast<int>(logits.c)};
+                          static_cast<int>(logits.c), label_dtype == DType::u8};
   if (expression.ignore && (*expression.ignore < 0 || *expression.ignore > 255))
     refuse(expression, fmt::format("label {} can't be ignored", *expression.ignore),
            "use --ignore-index with 0..255");
@@ -146,18 +197,8 @@ LossKernels loss_kernels(const LossExpression& expression, Shape logits, Shape l
   kernels.terms.label = resolver.label();
   bool weighted = expression.class_weights.empty();
   for (const LossTerm& term : expression.terms) {
-    weighted = weighted || term.kind != Kind::lovasz;
-    if (term.kind == Kind::bce) {
-      kernels.terms.pixels.push_back(resolver.bce(term));
-    } else if (term.kind == Kind::softce) {
-      kernels.terms.pixels.push_back(resolver.softce(term));
-    } else if (term.kind != Kind::lovasz) {
-      kernels.terms.regions.push_back(resolver.region(term));
-    } else {
-      if (kernels.lovasz)
-        refuse(expression, "lovasz stands twice", "give it once, with one weight");
-      kernels.lovasz = Lovasz{resolver.label(), term.weight, term.per_image};
-    }
+    weighted = weighted || (term.kind != Kind::lovasz && term.kind != Kind::mcc);
+    resolver.add(term, kernels);
   }
   if (!weighted)
     refuse(expression, "none of its losses takes class weights",

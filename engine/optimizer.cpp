@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/device.h"
+#include "kernels/pointwise.h"
 
 namespace fjord {
 
@@ -43,6 +44,8 @@ Optimizer::Optimizer(Parameters& parameters, OptimizerOptions options, Backend b
     names = {"moment1", "moment2"};
   else if (options_.sgd.momentum != 0)
     names = {"velocity"};
+  moments_ = names.size();
+  if (options_.average) names.push_back("trained_weights");
   const Shape flat{1, 1, 1, parameters.weight_count()};
   for (const char* name : names) {
     state_memory_.emplace_back(backend,
@@ -50,6 +53,7 @@ Optimizer::Optimizer(Parameters& parameters, OptimizerOptions options, Backend b
     state_.push_back({name, flat, parameters.dtype, state_memory_.back().data()});
   }
   lay_out_scalars();
+  if (options_.average) copy_forward(In{&parameters.weights}, Out{&state_.back()}, stream_);
   UpdateState first;
   if (options_.rule.loss_scaling == LossScaling::dynamic) first.loss_scale = kFirstLossScale;
   set_progress(first);
@@ -85,13 +89,26 @@ void Optimizer::enqueue(const Sources& sources) {
                  Out{&report_}, options_.rule, stream_);
   const InOut weights{&parameters_.weights};
   const Out shadow = parameters_.shadow.data ? Out{&parameters_.shadow} : Out{};
-  auto state = [this](std::size_t i) { return i < state_.size() ? InOut{&state_[i]} : InOut{}; };
+  auto state = [this](std::size_t i) { return i < moments_ ? InOut{&state_[i]} : InOut{}; };
   if (options_.kind == OptimizerKind::adamw)
     adamw_update(In{&params_}, In{gradients}, weights, state(0), state(1), shadow, segments_,
                  options_.adamw, stream_);
   else
     sgd_update(In{&params_}, In{gradients}, weights, state(0), shadow, segments_, options_.sgd,
                stream_);
+  if (options_.average)
+    ema_update(In{&params_}, In{&parameters_.weights}, InOut{&state_.back()}, *options_.average,
+               stream_);
+}
+
+// By way of the gradients, which nobody reads between two updates.
+void Optimizer::exchange_average() {
+  if (!options_.average) return;
+  Buffer &weights = parameters_.weights, &average = state_.back(), &between = parameters_.gradients;
+  copy_forward(In{&weights}, Out{&between}, stream_);
+  copy_forward(In{&average}, Out{&weights}, stream_);
+  copy_forward(In{&between}, Out{&average}, stream_);
+  parameters_.changed_by_host();
 }
 
 void Optimizer::post() { mailbox_->post(report_.data, stream_); }

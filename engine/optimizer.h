@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "engine/parameters.h"
@@ -23,7 +24,8 @@ struct OptimizerOptions {
   double weight_decay = 1e-3;
   AdamW adamw;
   Sgd sgd;
-  double clip_norm = 0;  // of all gradients together; 0 is off
+  double clip_norm = 0;             // of all gradients together; 0 is off
+  std::optional<Ema> average = {};  // keeps a moving average of the weights
   /// Groups (no decay for norms, another rate for the encoder); absent: `weight_decay` for all.
   std::function<ParameterGroup(const Parameter&)> group;
   UpdateRule rule = {};  // dynamic loss scaling for fp16
@@ -58,8 +60,13 @@ class Optimizer {
   /// The f32 scalar that fp16's loss gradient is multiplied by.
   const Buffer& loss_scale() const { return loss_scale_; }
 
-  /// Flat moments, for checkpoints; named "moment1", "moment2" or "velocity".
+  /// Flat moments, for checkpoints; named "moment1", "moment2" or "velocity". Then, where there is
+  /// an average, the trained weights: for files are written while the two have changed places.
   std::vector<Buffer>& state() { return state_; }
+  /// Weights and their average change places, for scores and files, and back again before the next
+  /// update; nothing happens where there is no average. Buffers and running statistics are not
+  /// averaged (as torch's AveragedModel by default): they are moving averages themselves.
+  void exchange_average();
   Backend backend() const { return stream_.backend; }
   std::size_t bytes() const;
   const std::vector<Segment>& segments() const { return segments_; }
@@ -71,7 +78,8 @@ class Optimizer {
   const OptimizerOptions options_;
   Stream stream_;
   std::vector<Segment> segments_;
-  std::vector<Buffer> state_;
+  std::vector<Buffer> state_;  // moments, then the average
+  std::size_t moments_ = 0;
   std::vector<DeviceBlock> state_memory_;
   DeviceBlock scalars_;
   Buffer wish_, norm_, progress_, params_, report_, loss_scale_;

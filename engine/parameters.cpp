@@ -178,14 +178,16 @@ void Parameters::refresh_shadow(Stream& stream) {
 }
 
 void Parameters::initialize(std::uint64_t seed) {
-  for (Parameter& p : list_) {
-    if (p.role == Role::counter)
-      set_count(p, 0);
-    else if (dtype == DType::f64)
-      write_values<double>(backend_, p, [&](double* to) { initialize_values(p, seed, to); });
-    else
-      write_values<float>(backend_, p, [&](float* to) { initialize_values(p, seed, to); });
-  }
+  for (Parameter& p : list_) initialize(p, seed);
+}
+
+void Parameters::initialize(Parameter& p, std::uint64_t seed) {
+  if (p.role == Role::counter)
+    set_count(p, 0);
+  else if (dtype == DType::f64)
+    write_values<double>(backend_, p, [&](double* to) { initialize_values(p, seed, to); });
+  else
+    write_values<float>(backend_, p, [&](float* to) { initialize_values(p, seed, to); });
   shadow_stale_ = true;
 }
 

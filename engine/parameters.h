@@ -60,6 +60,7 @@ class Parameters {
   /// Draws every value by its Init: Philox keyed by seed and name, so that no other parameter
   /// and no thread count changes it.
   void initialize(std::uint64_t seed);
+  void initialize(Parameter& parameter, std::uint64_t seed);
   bool allocated() const { return weights.data != nullptr; }
 
   /// In the order of creation, which is that of SMP's state_dict.

@@ -19,6 +19,27 @@ std::size_t planned_bytes(const Slot& slot) {
   return (slot.bytes() + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+// Tensors of a step that runs beside others. What is larger fills a card by itself, and would have
+// to be kept longer.
+constexpr std::size_t kLargestBeside = std::size_t{16} << 20;
+
+std::size_t largest_bytes(const Step& step) {
+  std::size_t largest = 0;
+  for (const auto& slots : {step.reads, step.writes})
+    for (const Slot* slot : slots)
+      if (slot->kind != Kind::scratch) largest = std::max(largest, slot->bytes());
+  return largest;
+}
+
+// Whether `later` has to wait for `step`: it touches what that writes, or writes what it reads.
+bool depends(const Step& later, const Step& step) {
+  const auto share = [](const std::vector<Slot*>& a, const std::vector<Slot*>& b) {
+    return std::ranges::any_of(a, [&](Slot* slot) { return std::ranges::count(b, slot) > 0; });
+  };
+  return share(later.reads, step.writes) || share(later.writes, step.writes) ||
+         share(later.writes, step.reads);
+}
+
 bool alive(const Slot& slot, int step) { return slot.first <= step && step <= slot.last; }
 
 const char* to_string(Kind kind) {
@@ -93,6 +114,8 @@ Plan::Plan(Tape& tape, Arena& arena, PlanOptions options)
   check(tape.parameters.allocated(), "Plan", "the parameters are not allocated yet");
   if (size_of(tape.options.dtype) == 2) tape.parameters.make_shadow(tape.options.dtype);
   find_lifetimes();
+  find_overlaps();
+  find_peak();
   lay_out();
 }
 
@@ -114,6 +137,29 @@ void Plan::find_lifetimes() {
     }
     if (slot.first >= 0) planned_.push_back(&slot);
   }
+}
+
+// A step that may run beside those after it does so until the next of its kind, or a step that
+// touches what it writes or writes what it reads. Until then its tensors keep their memory.
+void Plan::find_overlaps() {
+  const int steps = static_cast<int>(tape_.steps.size());
+  forks_.assign(steps, false);
+  joins_.assign(steps, false);
+  if (options_.check || tape_.options.backend != Backend::cuda) return;
+  for (int i = 0; i < steps; ++i) {
+    const Step& side = tape_.steps[i];
+    if (!side.beside || largest_bytes(side) > kLargestBeside) continue;
+    int end = i + 1;
+    while (end < steps && !tape_.steps[end].beside && !depends(tape_.steps[end], side)) ++end;
+    if (end == i + 1) continue;
+    forks_[i] = joins_[end - 1] = true;
+    for (const auto& slots : {side.reads, side.writes})
+      for (Slot* slot : slots) slot->last = std::max(slot->last, end - 1);
+  }
+}
+
+void Plan::find_peak() {
+  const int steps = static_cast<int>(tape_.steps.size());
   std::vector<std::size_t> born(steps + 2), died(steps + 2);
   for (Slot* slot : planned_) {
     born[slot->first] += planned_bytes(*slot);
@@ -180,10 +226,26 @@ void Plan::run_forward() {
 
 void Plan::run_steps(std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
-    tape_.steps[i].run(stream_);
-    if (options_.check) check_step(tape_.steps[i]);
+    run_step(i);
+    // Under fp16 gradients may overflow: the update is skipped, and the loss scale halved.
+    const bool scaled = tape_.options.dtype == DType::f16 && i >= tape_.forward_steps;
+    if (options_.check && !(scaled && tape_.in_backward)) check_step(tape_.steps[i]);
     if (options_.poison) poison_after(static_cast<int>(i));
   }
+}
+
+void Plan::run_step(std::size_t i) {
+  Device& home = device(stream_.backend);
+  if (forks_[i]) {
+    Stream side = home.side_stream();
+    home.fork(stream_, side);
+    tape_.steps[i].run(side);
+  } else {
+    tape_.steps[i].run(stream_);
+  }
+  if (!joins_[i]) return;
+  Stream side = home.side_stream();
+  home.join(stream_, side);
 }
 
 void Plan::check_step(const Step& step) {
@@ -226,6 +288,8 @@ std::string Plan::report() const {
   for (std::size_t i = 0; i < std::min<std::size_t>(at_peak.size(), 5); ++i)
     text += fmt::format("  {:>10.1f} MiB  {} {}\n", mib(at_peak[i]->bytes()),
                         fjord::to_string(at_peak[i]->shape), at_peak[i]->name);
+  if (const auto beside = std::ranges::count(forks_, true))
+    text += fmt::format("  {} filter gradients run beside what follows them\n", beside);
   return text + passes_report(tape_.passes, false) + passes_report(tape_.passes, true);
 }
 

@@ -43,8 +43,11 @@ class Plan {
 
  private:
   void find_lifetimes();
+  void find_overlaps();
+  void find_peak();
   void lay_out();
   void run_steps(std::size_t begin, std::size_t end);
+  void run_step(std::size_t i);
   void check_step(const Step& step);
   void poison_after(int step);
 
@@ -55,6 +58,7 @@ class Plan {
   std::vector<Slot*> planned_;
   std::size_t arena_bytes_ = 0, lower_bound_bytes_ = 0;
   int peak_step_ = 0;
+  std::vector<bool> forks_, joins_;  // by step: runs on the side stream; after it that one is met
   std::byte* bound_ = nullptr;
 };
 

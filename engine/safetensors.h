@@ -7,55 +7,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "kernels/view.h"
+#include "engine/file_bytes.h"
+#include "engine/tensor_file.h"
 
 namespace fjord {
-
-/// Element types of the format, in its own order: writers put the last ones first in the file.
-enum class FileType : std::uint8_t {
-  boolean,
-  u8,
-  i8,
-  f8_e5m2,
-  f8_e4m3,
-  i16,
-  u16,
-  f16,
-  bf16,
-  i32,
-  u32,
-  f32,
-  f64,
-  i64,
-  u64,
-};
-
-std::string_view name_of(FileType type);  // "F32"
-std::size_t size_of(FileType type);       // bytes
-FileType file_type(DType type);
-/// F16, BF16, F32 and F64, which readers convert to f32.
-bool is_float(FileType type);
-
-/// A tensor's row in the header. `begin` and `end` are bytes from the start of the data.
-struct TensorEntry {
-  std::string name;
-  FileType type = FileType::f32;
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0, end = 0;
-
-  std::int64_t count() const;
-  std::uint64_t bytes() const { return end - begin; }
-};
-
-std::string shape_text(const std::vector<std::int64_t>& shape);  // "[64, 3, 7, 7]"
-
-using Metadata = std::map<std::string, std::string>;
 
 struct SafetensorsHeader {
   std::uint64_t data_begin = 0;      // bytes from the start of the file
@@ -79,40 +39,23 @@ std::uint64_t safetensors_header_bytes(std::string_view file, std::string_view f
 SafetensorsHeader parse_safetensors_header(std::string_view file, std::string_view header,
                                            std::uint64_t file_bytes);
 
-/// A file descriptor that closes itself.
-class OpenFile {
- public:
-  explicit OpenFile(int descriptor) : descriptor_(descriptor) {}
-  ~OpenFile();
-  OpenFile(const OpenFile&) = delete;
-
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
-/// An open file. Reads by pread, never by mapping: a file that shrinks is an Error, not a signal.
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
  public:
   /// Throws Error{io} when it cannot be read, Error{model_file} when its structure is wrong.
-  explicit SafetensorsFile(const std::filesystem::path& path);
+  explicit SafetensorsFile(FileBytes file);
+  explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(open_bytes(path)) {}
 
-  const std::string& name() const { return name_; }  // printable path, for errors
   const SafetensorsHeader& header() const { return header_; }
-  void read(const TensorEntry& tensor, std::span<std::byte> into) const;
-  std::vector<std::byte> read(const TensorEntry& tensor) const;
+  const std::string& name() const override { return file_.name; }
+  const std::vector<TensorEntry>& tensors() const override { return header_.tensors; }
+  const Metadata& metadata() const override { return header_.metadata; }
+  using TensorFile::read;
+  void read(const TensorEntry& tensor, std::span<std::byte> into) const override;
 
  private:
-  void read_at(std::uint64_t offset, std::span<std::byte> into) const;
-
-  std::string name_;
-  OpenFile file_;
+  FileBytes file_;
   SafetensorsHeader header_;
 };
-
-/// F16, BF16, F32 or F64 bytes as f32 (F64 rounds; beyond its range becomes infinite).
-std::vector<float> to_floats(FileType type, std::span<const std::byte> bytes);
 
 /// XXH3-128 of one tensor's name, type, shape and bytes.
 using Digest = std::array<std::uint64_t, 2>;
@@ -130,7 +73,7 @@ inline constexpr int kFormat = 1;  // a file of a higher number comes from a new
 
 /// Throws Error{model_file, "hash"} when the file says another hash than `by_name` give; files of
 /// other programs say none.
-void verify_hash(const SafetensorsFile& file, const std::vector<Digest>& by_name);
+void verify_hash(const TensorFile& file, const std::vector<Digest>& by_name);
 
 /// A tensor to be written. `bytes` is called twice (hash, then file) with scratch memory that it
 /// may use; the span it returns is valid until the next call.

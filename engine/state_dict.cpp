@@ -43,7 +43,7 @@ std::string first_ten(const std::vector<std::string>& names) {
   return text;
 }
 
-void check_type(const SafetensorsFile& file, const Assignment& a) {
+void check_type(const TensorFile& file, const Assignment& a) {
   const bool counter = a.parameter->role == Role::counter;
   if (counter ? a.tensor->type == FileType::i64 : is_float(a.tensor->type)) return;
   throw Error(ExitCode::model_file, "dtype", place_of(file.name(), a.tensor->name),
@@ -84,8 +84,8 @@ std::int64_t readers_of(const std::vector<TensorEntry>& tensors) {
 
 // Reads all tensors, the largest first, shared out over the threads; the first failure by name
 // wins.
-std::vector<Digest> read_all(const SafetensorsFile& file, const Use& use, Parameters& parameters) {
-  const std::vector<TensorEntry>& tensors = file.header().tensors;
+std::vector<Digest> read_all(const TensorFile& file, const Use& use, Parameters& parameters) {
+  const std::vector<TensorEntry>& tensors = file.tensors();
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>(), [&](auto i) { return tensors[i].bytes(); });
@@ -146,11 +146,11 @@ void check_values(const std::string& place, const Parameter& parameter,
 }
 
 std::map<std::string, const TensorEntry*> without_prefixes(
-    const SafetensorsFile& file, const std::function<bool(const std::string&)>& known,
+    const TensorFile& file, const std::function<bool(const std::string&)>& known,
     std::vector<std::string>& notes) {
   std::map<std::string, const TensorEntry*> stripped;
   std::map<std::string_view, int> counts;
-  for (const TensorEntry& entry : file.header().tensors) {
+  for (const TensorEntry& entry : file.tensors()) {
     std::string name = entry.name;
     std::set<std::string_view> taken;
     for (bool changed = true; changed && !known(name);) {
@@ -183,7 +183,7 @@ void Mismatch::add_reshaped(const Parameter& parameter, const TensorEntry& tenso
                                  shape_text(parameter.file_shape())));
 }
 
-void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch) {
+void refuse_mismatch(const TensorFile& file, const Mismatch& mismatch) {
   std::vector<std::string> parts;
   const auto add = [&parts](const std::vector<std::string>& names, std::string_view what) {
     if (!names.empty())
@@ -199,14 +199,14 @@ void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch) {
       mismatch.remedy);
 }
 
-Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
+Loaded assign(const TensorFile& file, const std::vector<Assignment>& assignments,
               Parameters& parameters) {
   Use use;
   for (const Assignment& a : assignments) {
     check_type(file, a);
     use[a.tensor] = &a;
   }
-  Loaded loaded{file.header().metadata, "", {}};
+  Loaded loaded{file.metadata(), "", {}};
   const std::vector<Digest> digests = read_all(file, use, parameters);
   verify_hash(file, digests);
   loaded.hash = combined_hash(digests);
@@ -214,7 +214,7 @@ Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assign
   return loaded;
 }
 
-std::string verified_hash(const SafetensorsFile& file) {
+std::string verified_hash(const TensorFile& file) {
   Parameters none;
   const std::vector<Digest> digests = read_all(file, {}, none);
   verify_hash(file, digests);
@@ -222,8 +222,9 @@ std::string verified_hash(const SafetensorsFile& file) {
 }
 
 Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters) {
-  const SafetensorsFile file(path);
-  std::vector<std::string> notes;
+  const auto opened = open_tensors(path);
+  const TensorFile& file = *opened;
+  std::vector<std::string> notes = file.notes();
   auto tensors = without_prefixes(
       file, [&](const std::string& name) { return parameters.find(name) != nullptr; }, notes);
   Mismatch mismatch;

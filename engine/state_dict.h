@@ -45,16 +45,16 @@ struct Assignment {
 };
 
 /// Reads the assigned tensors; checks types, values and the hash of the whole file.
-Loaded assign(const SafetensorsFile& file, const std::vector<Assignment>& assignments,
+Loaded assign(const TensorFile& file, const std::vector<Assignment>& assignments,
               Parameters& parameters);
 
 /// Reads everything and checks the file's hash; returns that of its tensors.
-std::string verified_hash(const SafetensorsFile& file);
+std::string verified_hash(const TensorFile& file);
 
 /// The file's tensors under the names of `known`: the prefixes that wrappers add (module., model.,
 /// _orig_mod., state_dict.) are taken off, each at most once, and noted.
 std::map<std::string, const TensorEntry*> without_prefixes(
-    const SafetensorsFile& file, const std::function<bool(const std::string&)>& known,
+    const TensorFile& file, const std::function<bool(const std::string&)>& known,
     std::vector<std::string>& notes);
 
 /// What does not fit, each list cut after ten names. Throws Error{model_file, "state-dict"} unless
@@ -67,7 +67,7 @@ struct Mismatch {
 
   void add_reshaped(const Parameter& parameter, const TensorEntry& tensor);
 };
-void refuse_mismatch(const SafetensorsFile& file, const Mismatch& mismatch);
+void refuse_mismatch(const TensorFile& file, const Mismatch& mismatch);
 
 /// Throws Error{numeric, "values"} for NaN, Inf, a filter of zeros or denormals alone, a negative
 /// variance or count. `place` names file and tensor.

@@ -9,6 +9,8 @@ namespace fjord {
 
 namespace {
 
+ConvTuning conv_tuning;
+
 Tensor new_slot(Tape& tape, Shape shape, DType dtype, std::string name, Kind kind) {
   check(shape.n > 0 && shape.h > 0 && shape.w > 0 && shape.c > 0, name,
         "a tensor of {} has no values", to_string(shape));
@@ -53,8 +55,33 @@ Tensor record_pass(const Net& net, Tensor x) {
 
 }  // namespace
 
-TapeOptions tape_options(Backend backend, Precision precision, Mode mode) {
-  TapeOptions options{.backend = backend, .mode = mode};
+Precision precision_of(std::string_view name) {
+  for (const Precision precision :
+       {Precision::fp32, Precision::tf32, Precision::bf16, Precision::fp16})
+    if (name == to_string(precision)) return precision;
+  throw Error(ExitCode::usage, "precision", printable(name), "there is no such precision",
+              "use fp32, tf32, bf16 or fp16");
+}
+
+std::string_view to_string(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
+    case Precision::fp16:
+      return "fp16";
+  }
+  return "unknown";
+}
+
+void set_conv_tuning(ConvTuning tuning) { conv_tuning = std::move(tuning); }
+
+TapeOptions tape_options(Backend backend, Precision precision, Mode mode, ConvAlgorithm algorithm) {
+  TapeOptions options{
+      .backend = backend, .mode = mode, .algorithm = algorithm, .tuning = conv_tuning};
   if (precision == Precision::bf16) options.dtype = DType::bf16;
   if (precision == Precision::fp16) options.dtype = DType::f16;
   if (precision == Precision::tf32) options.math = ConvMath::tf32;

@@ -22,6 +22,7 @@ struct Step {
   std::vector<Slot*> reads, writes;
   std::function<void(Stream&)> run;
   std::string implementation = {};  // what a convolution's slot chose
+  bool beside = false;              // a filter's gradient: nothing of backward waits for it
 };
 
 /// Training: batch statistics, gradients. Evaluation: running statistics, no gradients. Declaring:
@@ -33,6 +34,7 @@ struct TapeOptions {
   DType dtype = DType::f32;  // of activations and, where they differ from it, of filters' copies
   Mode mode = Mode::train;
   ConvMath math = ConvMath::exact;  // of f32 convolutions
+  ConvAlgorithm algorithm = ConvAlgorithm::any;
   ConvTuning tuning = {};
 };
 
@@ -40,7 +42,15 @@ struct TapeOptions {
 /// tf32 rounds the factors of convolutions, bf16 and fp16 are types of activations and filters.
 enum class Precision : std::uint8_t { fp32, tf32, bf16, fp16 };
 
-TapeOptions tape_options(Backend backend, Precision precision, Mode mode);
+/// By the names that --precision takes; Error{usage} for any other.
+Precision precision_of(std::string_view name);
+std::string_view to_string(Precision precision);
+
+/// How the plans of convolutions are chosen from now on: by a fixed rule, unless set.
+void set_conv_tuning(ConvTuning tuning);
+
+TapeOptions tape_options(Backend backend, Precision precision, Mode mode,
+                         ConvAlgorithm algorithm = ConvAlgorithm::any);
 
 /// A pass that gave a deferred tensor memory: once going forward, or `again` going backward.
 struct Pass {

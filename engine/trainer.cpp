@@ -35,13 +35,15 @@ Trainer::Trainer(Model model, Parameters& parameters, TrainerOptions options)
   training_->demand_memory(model);
   training_->bind();
   evaluator_ = std::make_unique<Evaluator>(std::move(model), parameters, training_->arena(),
-                                           options_.backend, options_.plan, options_.precision);
+                                           options_.backend, options_.plan, options_.precision,
+                                           options_.algorithm);
 }
 
 Trainer::~Trainer() = default;
 
 Optimizer& Trainer::optimizer() { return training_->optimizer(); }
 Evaluator& Trainer::evaluator() { return *evaluator_; }
+int Trainer::fill(BatchSource& source) { return training_->fill(source); }
 float* Trainer::images() { return training_->images(); }
 std::uint8_t* Trainer::labels() { return training_->labels(); }
 
@@ -77,8 +79,10 @@ Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& obs
     const std::int64_t first = progress.batch;
     progress = run_epoch(train, observer, progress);
     const bool mid_epoch = progress.batch < train.batches() && !limit_reached(progress);
+    optimizer().exchange_average();
     if (mid_epoch) {
       observer.save(progress, false);
+      optimizer().exchange_average();
       return progress;
     }
     const double trained = now_seconds() - began;
@@ -89,6 +93,7 @@ Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& obs
     progress.epoch_loss = 0;
     observer.on_epoch(report);
     observer.save(progress, report.better);
+    optimizer().exchange_average();
     if (observer.stop_requested()) return progress;
   }
   progress.finished = true;
@@ -110,7 +115,7 @@ Progress Trainer::run_epoch(BatchSource& train, Observer& observer, Progress pro
   };
   while (progress.batch < train.batches()) {
     const double began = now_seconds();
-    train.next(images(), labels());
+    t.fill(train);
     const double lr = schedule_.rate(progress.step);
     const bool due = t.update_due();
     t.enqueue(lr);

@@ -51,7 +51,8 @@ struct Observer {
   virtual void on_step(const StepReport&) {}
   /// Before save(), so that a checkpoint can say how many rows belong to it.
   virtual void on_epoch(const EpochReport&) {}
-  /// After every epoch, and when stopped in the middle of one.
+  /// After every epoch, and when stopped in the middle of one. Here and in on_epoch the averaged
+  /// weights, where there are any, stand in for the trained ones (Optimizer::exchange_average).
   virtual void save(const Progress&, bool /*better*/) {}
   /// Asked after every step: a signal has come.
   virtual bool stop_requested() { return false; }
@@ -73,7 +74,9 @@ struct TrainerOptions {
   std::uint64_t seed = 0;
   Backend backend = Backend::cpu;
   Precision precision = Precision::fp32;
+  ConvAlgorithm algorithm = ConvAlgorithm::any;
   PlanOptions plan = {};
+  std::optional<RawImages> raw = {};  // batches come raw: the step begins with their augmentation
 };
 
 class TrainingStep;  // engine/training_step.h
@@ -86,8 +89,11 @@ class Trainer {
   Trainer(Model model, Parameters& parameters, TrainerOptions options);
   ~Trainer();
 
-  /// The next batch's memory on the host, to be filled before step(): n x h x w x bands values,
-  /// n x h x w labels. An address holds until the next step or evaluation.
+  /// Takes the next batch of a source, in the form that TrainerOptions says; returns its images.
+  int fill(BatchSource& source);
+  /// The next batch's memory on the host, to be filled before step() by whoever has no source:
+  /// n x h x w x bands values, n x h x w labels. An address holds until the next step or
+  /// evaluation.
   float* images();
   std::uint8_t* labels();
   struct StepResult {

@@ -28,13 +28,36 @@ constexpr std::size_t kLossBytes = 256;  // of the sum of losses, before that of
               "use --precision bf16, lower --lr, or find the layer with --check");
 }
 
+// Images that arrive raw: their augmentation is the first part of the step, and writes them in the
+// type that the network reads.
+void record_augmentation(const Net& net, const RawImages& raw, Shape s, TrainingStep::Tensors& t) {
+  const Shape source{s.n, raw.source.h, raw.source.w, s.c};
+  const auto bytes = static_cast<std::int64_t>(sizeof(AugmentSample));
+  const Tensor pixels = net.resident(source, raw.dtype, "pixels");
+  const Tensor classes = net.resident({s.n, source.h, source.w, 1}, DType::u8, "classes");
+  const Tensor draws = net.resident({1, 1, s.n, bytes}, DType::u8, "draws");
+  t.inputs = {pixels, classes, draws};
+  t.band_scale = net.outside({1, 1, 1, s.c}, DType::f32, "scale");
+  t.band_offset = net.outside({1, 1, 1, s.c}, DType::f32, "offset");
+  t.image = net.tensor(s, net.tape->options.dtype, "image", Kind::activation);
+  t.label = net.tensor({s.n, s.h, s.w, 1}, DType::u8, "label", Kind::activation);
+  net.record(augment_image, in(pixels), in(draws), in(t.band_scale), in(t.band_offset),
+             out(t.image), raw.image);
+  net.record(augment_label, in(classes), in(draws), out(t.label), raw.label);
+}
+
 TrainingStep::Tensors record_step(Tape& tape, const Model& model, const TrainerOptions& options,
                                   std::int64_t batch) {
   const Net net{&tape, ""};
   const Shape s{batch, options.image.h, options.image.w, options.image.c};
   TrainingStep::Tensors t;
-  t.image = net.resident(s, DType::f32, "image");
-  t.label = net.resident({s.n, s.h, s.w, 1}, DType::u8, "label");
+  if (options.raw) {
+    record_augmentation(net, *options.raw, s, t);
+  } else {
+    t.image = net.resident(s, DType::f32, "image");
+    t.label = net.resident({s.n, s.h, s.w, 1}, DType::u8, "label");
+    t.inputs = {t.image, t.label};
+  }
   const Tensor logits = model(net, net.converted(t.image, tape.options.dtype));
   if (options.precision == Precision::fp16)
     t.loss_scale = net.outside({}, DType::f32, "loss scale");
@@ -45,7 +68,9 @@ TrainingStep::Tensors record_step(Tape& tape, const Model& model, const TrainerO
 
 /// The batches on their way to a device: two, in pinned memory and on the device.
 std::size_t staging_bytes(const TrainingStep::Tensors& t) {
-  return 2 * (t.image.slot->bytes() + t.label.slot->bytes());
+  std::size_t bytes = 0;
+  for (const Tensor& input : t.inputs) bytes += 2 * input.slot->bytes();
+  return bytes;
 }
 
 }  // namespace
@@ -56,7 +81,8 @@ TrainingStep::TrainingStep(const Model& model, Parameters& parameters,
       options_(options),
       parameters_(parameters),
       arena_(options.backend),
-      tape_(parameters, tape_options(options.backend, options.precision, Mode::train)),
+      tape_(parameters,
+            tape_options(options.backend, options.precision, Mode::train, options.algorithm)),
       stream_(stream(options.backend)),
       losses_(home_.mailbox(sizeof(float))) {
   t_ = record_step(tape_, model, options, options.image.n);
@@ -65,11 +91,21 @@ TrainingStep::TrainingStep(const Model& model, Parameters& parameters,
   if (options.precision == Precision::fp16) rule.rule.loss_scaling = LossScaling::dynamic;
   optimizer_.emplace(parameters, rule, options.backend);
   if (t_.loss_scale) t_.loss_scale.slot->data = optimizer_->loss_scale().data;
+  if (options.raw) send_bands(*options.raw);
   if (options.accumulate == 1) return;
   sums_ = DeviceBlock(options.backend, parameters.gradients.bytes() + kLossBytes);
   loss_sum_ = {"loss", {}, DType::f32, sums_.data()};
   gradient_sum_ = parameters.gradients;
   gradient_sum_.data = sums_.data() + kLossBytes;
+}
+
+void TrainingStep::send_bands(const RawImages& raw) {
+  const std::size_t bytes = raw.scale.size() * sizeof(float), room = (bytes + 255) / 256 * 256;
+  bands_ = DeviceBlock(options_.backend, 2 * room);
+  t_.band_scale.slot->data = bands_.data();
+  t_.band_offset.slot->data = bands_.data() + room;
+  home_.upload(t_.band_scale.slot->data, raw.scale.data(), bytes, stream_);
+  home_.upload(t_.band_offset.slot->data, raw.offset.data(), bytes, stream_);
 }
 
 // What a step of another batch would take, without taking it.
@@ -105,29 +141,35 @@ void TrainingStep::demand_memory(const Model& model) const {
 void TrainingStep::bind() {
   if (plan_->bind())
     for (Replay& replay : replays_) replay.reset();
-  if (home_.is_host() || images_) return;
-  images_ = home_.staging(t_.image.slot->bytes());
-  labels_ = home_.staging(t_.label.slot->bytes());
+  if (home_.is_host() || !staging_.empty()) return;
+  for (const Tensor& input : t_.inputs) staging_.push_back(home_.staging(input.slot->bytes()));
+}
+
+void* TrainingStep::host(std::size_t input) {
+  bind();
+  return staging_.empty() ? t_.inputs[input].slot->data : staging_[input]->host();
+}
+
+int TrainingStep::fill(BatchSource& source) {
+  if (!options_.raw) return source.next(images(), labels());
+  return source.next_raw(
+      {host(0), static_cast<std::uint8_t*>(host(1)), static_cast<AugmentSample*>(host(2))});
 }
 
 float* TrainingStep::images() {
-  bind();
-  void* memory = images_ ? images_->host() : t_.image.slot->data;
-  return static_cast<float*>(memory);
+  check(!options_.raw, "TrainingStep", "raw batches come from a source");
+  return static_cast<float*>(host(0));
 }
 
 std::uint8_t* TrainingStep::labels() {
-  bind();
-  void* memory = labels_ ? labels_->host() : t_.label.slot->data;
-  return static_cast<std::uint8_t*>(memory);
+  check(!options_.raw, "TrainingStep", "raw batches come from a source");
+  return static_cast<std::uint8_t*>(host(1));
 }
 
 void TrainingStep::enqueue(double lr) {
   bind();
-  if (images_) {
-    images_->send(t_.image.slot->data, stream_);
-    labels_->send(t_.label.slot->data, stream_);
-  }
+  for (std::size_t i = 0; i < staging_.size(); ++i)
+    staging_[i]->send(t_.inputs[i].slot->data, stream_);
   const bool first = batch_in_step_ == 0, due = update_due();
   if (due) optimizer_->wish(lr, options_.accumulate);
   const auto work = [&] { run(first, due); };

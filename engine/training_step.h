@@ -20,7 +20,9 @@ class TrainingStep {
   /// Gives the plan its memory; before the first step, and after another plan of the arena ran.
   void bind();
 
-  /// The next batch's memory on the host.
+  /// Takes the next batch of a source, ready or raw; returns how many images there were.
+  int fill(BatchSource& source);
+  /// The next batch's memory on the host, where it is not raw.
   float* images();
   std::uint8_t* labels();
 
@@ -43,10 +45,15 @@ class TrainingStep {
   /// Forward, loss and backward on a tape.
   struct Tensors {
     Tensor image, label, loss, loss_scale;
+    std::vector<Tensor> inputs;  // what the host fills: image and label, or pixels, classes, draws
+    Tensor band_scale, band_offset;  // of raw images
   };
+  const Tensors& tensors() const { return t_; }
 
  private:
   void run(bool first, bool due);
+  void* host(std::size_t input);
+  void send_bands(const RawImages& raw);
   std::size_t bytes_of_batch(const Model& model, std::int64_t batch) const;
 
   Device& home_;
@@ -58,9 +65,9 @@ class TrainingStep {
   Tensors t_;
   std::optional<Plan> plan_;
   std::optional<Optimizer> optimizer_;
-  std::unique_ptr<Staging> images_, labels_;  // absent where the host writes into the plan itself
+  std::vector<std::unique_ptr<Staging>> staging_;  // none where the host writes into the plan
   std::unique_ptr<Mailbox> losses_;
-  DeviceBlock sums_;
+  DeviceBlock sums_, bands_;
   Buffer loss_sum_, gradient_sum_;
   std::array<Replay, 4> replays_;  // by: first batch of an update, last batch
   int batch_in_step_ = 0;

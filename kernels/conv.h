@@ -24,6 +24,10 @@ constexpr std::int64_t conv_size(std::int64_t in, const Conv2d& conv) {
 /// mantissa) by tensor cores. Tensors of 16 bits are multiplied as they are; sums are f32 always.
 enum class ConvMath : std::uint8_t { exact, tf32 };
 
+/// Which algorithms may compute a convolution: any that is fast, or only the sums of its definition
+/// (--exact), whose rounding errors are several times smaller than Winograd's.
+enum class ConvAlgorithm : std::uint8_t { any, direct };
+
 /// Leave to time the candidates on the card, for those who prefer speed to equal bits on every
 /// machine. Off unless asked for; what was found is kept in `folder` (none: in memory alone).
 struct ConvTuning {
@@ -42,6 +46,7 @@ struct ConvShape {
   /// How backward-data will write dx. `add` plans scratch that serves both.
   Write write = Write::add;
   ConvMath math = ConvMath::exact;
+  ConvAlgorithm algorithm = ConvAlgorithm::any;
   ConvTuning tuning = {};
 };
 

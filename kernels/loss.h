@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernel.h"
+#include "kernels/loss_math.h"
 
 namespace fjord {
 
@@ -23,16 +24,41 @@ struct LabelRule {
   std::optional<int> ignore;
 };
 
-/// weight * (sum over classes of share[c] * f(score_c)) ^ gamma, f(s) = 1 - s or -log s, where
-/// score = (I + smooth) / max(I + alpha FP + beta FN + smooth, eps), over all pixels of the batch.
-/// Dice is alpha = beta = 0.5, Jaccard 1. Classes without a label pixel count as 0.
+/// weight * (sum over classes of share[c] * f(score_c)) ^ gamma, f(s) = 1 - s or -log s, over all
+/// pixels of the batch. `tversky`: score = (I + smooth) / max(I + alpha FP + beta FN + smooth,
+/// eps); Dice is alpha = beta = 0.5, Jaccard 1; classes without a label pixel count as 0.
+/// `matthews`: the correlation coefficient, eps added to TP, FP, FN and TN; of hard labels.
 struct RegionLoss {
   double weight = 1;
   double alpha = 0.5, beta = 0.5, gamma = 1;
   double smooth = 0, eps = 1e-7;
   bool log_loss = false;
   std::vector<double> share = {};  // one per class; shares sum to 1
+  enum class Score : std::uint8_t { tversky, matthews } score = Score::tversky;
 };
+
+/// weight * sum over classes of share[c] * mean over its pixels of balance * f * l (Lin et al.
+/// 2017, as SMP computes it): l is the cross-entropy of the sigmoid of a class's logit with its
+/// label (in the softmax form with "is it this class"), p_t = exp(-l), f = (1 - p_t) ^ gamma,
+/// balance = alpha for label 1 and 1 - alpha for label 0. Ignored pixels are not counted.
+struct FocalLoss {
+  double weight = 1;
+  double gamma = 2;
+  std::optional<double> alpha = {};              // absent: balance = 1
+  std::optional<double> reduced_threshold = {};  // r: f = ((1 - p_t) / r) ^ gamma, 1 where p_t < r
+  bool normalized = false;                       // divided by the class's sum of f
+  bool sum = false;                              // the sum over the pixels instead of the mean
+  std::vector<double> share = {};                // one per class; shares sum to 1
+};
+
+/// Its formula for one logit.
+template <class T>
+Focal<T> focal_formula(const FocalLoss& loss) {
+  const double alpha = loss.alpha.value_or(1);
+  return {static_cast<T>(loss.gamma), static_cast<T>(alpha),
+          static_cast<T>(loss.alpha ? 1 - alpha : 1),
+          static_cast<T>(loss.reduced_threshold.value_or(0))};
+}
 
 /// A loss that is a sum over pixels (bce: over elements), divided by how many there are, ignored
 /// ones included, or for softce with class weights by the sum of the labels' weights.
@@ -49,6 +75,9 @@ struct LossTerms {
   LabelRule label;
   std::vector<RegionLoss> regions;
   std::vector<PixelLoss> pixels;
+  std::optional<FocalLoss> focal = {};
+
+  bool empty() const { return regions.empty() && pixels.empty() && !focal; }
 };
 
 /// Hinge for elements, softmax over the classes present for classes (Berman et al. 2018).
@@ -62,9 +91,10 @@ struct Lovasz {
 };
 
 /// Doubles that loss_forward leaves for loss_backward: per class the derivatives of the loss by the
-/// sum of probabilities and by the sum of |p - t|, then one factor per pixel loss.
-constexpr std::int64_t loss_slope_count(std::int64_t classes, std::int64_t pixel_losses) {
-  return 2 * classes + pixel_losses;
+/// sum of probabilities and by the sum of |p - t|, then one factor per pixel loss, then with a
+/// focal loss per class the derivatives by its sum of values and by its sum of f.
+inline std::int64_t loss_slope_count(std::int64_t classes, const LossTerms& terms) {
+  return 2 * classes * (terms.focal ? 2 : 1) + static_cast<std::int64_t>(terms.pixels.size());
 }
 
 /// logits, label -> slopes (f64, see above), loss (one value, stored or added: f32 for logits of
@@ -95,7 +125,7 @@ constexpr std::int64_t lovasz_scratch_count(Shape logits, const Lovasz& lovasz) 
   return 2 * errors + errors / 8 + 8192;
 }
 
-/// logits, label, slopes (absent without region and pixel losses), Lovasz slope (may be absent),
+/// logits, label, slopes (absent where terms are empty), Lovasz slope (may be absent),
 /// scale (one f32, absent: 1) -> dlogits of everything times scale, written once. The gradient of
 /// the loss itself is 1: it is the root.
 inline Kernel<In, In, In, In, In, Out, const LossTerms&> loss_backward{"loss_backward"};

@@ -14,9 +14,10 @@ FJORD_HD T sigmoid(T z) {
   return (z < 0 ? e : T(1)) / (T(1) + e);
 }
 
-/// Sums over the batch's pixels for one class: probabilities, labels, |probability - label|.
+/// Sums over the batch's pixels for one class: probabilities, labels, |probability - label|, and
+/// how many there are.
 struct RegionSums {
-  double p = 0, t = 0, d = 0;
+  double p = 0, t = 0, d = 0, n = 0;
 };
 
 /// A region loss of one class and its derivatives by the sums of p and d.
@@ -44,6 +45,40 @@ struct Tversky {
     if (!log_loss) return {1 - score, -dp, -dd};
     if (score < eps) return {-std::log(eps), 0, 0};
     return {-std::log(score), -dp / score, -dd / score};
+  }
+};
+
+/// Matthews' correlation coefficient with SMP's eps.
+struct Matthews {
+  double eps;
+
+  // Rounding may leave a count below 0, of which there is no root; NaN stays.
+  FJORD_HD double count(double sum) const { return (sum < 0 ? 0 : sum) + eps; }
+
+  FJORD_HD RegionValue operator()(RegionSums s) const {
+    const double intersection = 0.5 * (s.p + s.t - s.d);
+    const double tp = count(intersection), fp = count(s.p - intersection);
+    const double fn = count(s.t - intersection), tn = count(s.n - s.p - s.t + intersection);
+    const double root = std::sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn));
+    const double score = (tp * tn - fp * fn) / root, half = 0.5 * score;
+    const double by_tp = tn / root - half * (1 / (tp + fp) + 1 / (tp + fn));
+    const double by_tn = tp / root - half * (1 / (tn + fp) + 1 / (tn + fn));
+    const double by_fp = -fn / root - half * (1 / (tp + fp) + 1 / (tn + fp));
+    const double by_fn = -fp / root - half * (1 / (tp + fn) + 1 / (tn + fn));
+    const double by_intersection = by_tp + by_tn - by_fp - by_fn;
+    return {1 - score, by_tn - by_fp - 0.5 * by_intersection, 0.5 * by_intersection};
+  }
+};
+
+/// The score of a region loss.
+struct RegionScore {
+  Tversky tversky;
+  bool matthews;
+
+  /// Whether a class takes part.
+  FJORD_HD bool counts(RegionSums s) const { return matthews ? s.n > 0 : s.t > 0; }
+  FJORD_HD RegionValue operator()(RegionSums s) const {
+    return matthews ? Matthews{tversky.eps}(s) : tversky(s);
   }
 };
 
@@ -89,6 +124,63 @@ struct Bce {
   FJORD_HD T gradient(T p, T t) const {  // p = sigmoid(z)
     t = target(t);
     return (1 + (positive - 1) * t) * p - positive * t;
+  }
+};
+
+/// One logit's part of a focal loss, and its factor f alone; or the derivatives of both.
+template <class T>
+struct FocalTerm {
+  T value = 0, factor = 0;
+};
+
+/// The focal loss of one logit: balance * f * l, where l is the cross-entropy, p_t = exp(-l) and
+/// f = ((1 - p_t) / threshold) ^ gamma, but 1 where p_t < threshold.
+template <class T>
+struct Focal {
+  T gamma, positive, negative;  // the balance of labels 1 and 0
+  T threshold;                  // 0: none
+
+  FJORD_HD T balance(T t) const { return t * positive + (1 - t) * negative; }
+  FJORD_HD T scale() const { return threshold > 0 ? 1 / threshold : T(1); }
+  // So near to 0 that a negative power of it may be infinite, x counts as 0.
+  FJORD_HD static T power(T x, T exponent) {
+    if (exponent == 0) return 1;
+    if (exponent == 1) return x;
+    if (exponent == 2) return x * x;
+    return x > T(1e-30) ? std::pow(x, exponent) : T(0);
+  }
+
+  FJORD_HD FocalTerm<T> value(T z, T t) const {
+    const T l = Bce<T>{0, 1}.value(z, t), missing = -std::expm1(-l);
+    const T f = 1 - missing < threshold ? T(1) : power(missing * scale(), gamma);
+    return {balance(t) * f * l, f};
+  }
+  /// By z; p = sigmoid(z).
+  FJORD_HD FocalTerm<T> gradient(T z, T p, T t) const {
+    const T l = Bce<T>{0, 1}.value(z, t), missing = -std::expm1(-l), by_z = p - t;
+    if (1 - missing < threshold) return {balance(t) * by_z, 0};
+    const T x = missing * scale();
+    const T df = gamma * power(x, gamma - 1) * scale() * (1 - missing) * by_z;
+    return {balance(t) * (power(x, gamma) * by_z + df * l), df};
+  }
+};
+
+/// A class's part of a focal loss, from the sums over its pixels, and its derivatives by them.
+struct FocalMean {
+  double weight;
+  bool normalized, sum;
+
+  struct Value {
+    double value = 0, by_value = 0, by_factor = 0;
+  };
+  FJORD_HD Value operator()(double share, double pixels, FocalTerm<double> sums) const {
+    constexpr double eps = 1e-6;  // SMP's
+    if (!(pixels > 0)) return {};
+    const double scale = weight * share / (sum ? 1.0 : pixels);
+    if (!normalized) return {scale * sums.value, scale, 0};
+    const double factor = sums.factor < eps ? eps : sums.factor;
+    const double by_factor = sums.factor < eps ? 0 : -scale * sums.value / (factor * factor);
+    return {scale * sums.value / factor, scale / factor, by_factor};
   }
 };
 

@@ -22,6 +22,9 @@ inline Kernel<In, In, InOut, InOut, InOut, Out, const std::vector<Segment>&, Ada
     "adamw_update"};
 /// params (StepParams), dweight, weight, velocity (absent without momentum), shadow as above.
 inline Kernel<In, In, InOut, InOut, Out, const std::vector<Segment>&, Sgd> sgd_update{"sgd_update"};
+/// params (StepParams), weight -> its moving average, of all values; after the first update that is
+/// the weight itself. Writes nothing when params say skip.
+inline Kernel<In, In, InOut, Ema> ema_update{"ema_update"};
 /// dweight -> its l2 norm over the segments (f64 scalar), the same for any thread count.
 inline Kernel<In, Out, const std::vector<Segment>&> gradient_norm{"gradient_norm"};
 /// wish (UpdateWish), loss (one value, the sum over the step's batches), norm (what gradient_norm

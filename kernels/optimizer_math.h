@@ -177,4 +177,14 @@ FJORD_HD void sgd_momentum_step(T& weight, T& velocity, T gradient, bool first_s
   weight -= s.lr * (nesterov ? d + s.momentum * velocity : velocity);
 }
 
+/// The moving average of the weights, as torch.optim.swa_utils.get_ema_multi_avg_fn keeps it.
+struct Ema {
+  double decay = 0.999;
+};
+
+template <class T>
+FJORD_HD void ema_step(T& average, T weight, T one_minus_decay) {
+  average += one_minus_decay * (weight - average);
+}
+
 }  // namespace fjord

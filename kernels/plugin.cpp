@@ -74,7 +74,7 @@ void enable_cuda_from(const fs::path& library) {
     throw Error(ExitCode::device, "device-library", printable(library.string()),
                 "it is no CUDA backend of this program", "install both from one build");
   Device* device = nullptr;
-  if (const char* told = fill(kPluginKey, AnyKernel::first, &device)) throw_told(told);
+  if (const char* told = fill(plugin_key(), AnyKernel::first, &device)) throw_told(told);
   enable_device(Backend::cuda, *device);
   enabled = true;
 }
@@ -84,7 +84,7 @@ bool describe_cuda() {
   void* const handle = library ? ::dlopen(library->c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
   if (!handle) return false;
   auto* const fill = reinterpret_cast<FillCuda*>(::dlsym(handle, "fjord_fill_cuda"));
-  return fill && fill(kPluginKey, AnyKernel::first, nullptr) == nullptr;
+  return fill && fill(plugin_key(), AnyKernel::first, nullptr) == nullptr;
 }
 
 }  // namespace fjord

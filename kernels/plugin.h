@@ -24,8 +24,9 @@ void enable_cuda_from(const std::filesystem::path& library);
 /// described one. Needs no driver. False where there is no library, or it can't be opened.
 bool describe_cuda();
 
-/// What program and library must agree on; they are built together.
-inline constexpr const char* kPluginKey = "fjord-cuda-1 " __VERSION__;
+/// What program and library must agree on: compiler and state of the headers that they share
+/// (kernels/*.h). Made while building, by kernels/plugin_key.cmake; each carries its own.
+const char* plugin_key();
 
 /// The library's one door, named fjord_fill_cuda: copies its functions into the slots of the list
 /// that starts at `first`, by name, and says which device runs them (null: see describe_cuda).

@@ -25,29 +25,6 @@ Parameter* encoder_parameter(Parameters& parameters, const std::string& name) {
   return parameters.find(name.starts_with("encoder.") ? name : "encoder." + name);
 }
 
-const Parameter* first_filter(const Parameters& parameters) {
-  for (const Parameter& p : parameters.all())
-    if (p.name.starts_with("encoder.") && p.filter) return &p;
-  return nullptr;
-}
-
-// The assignment of a tensor to a parameter, adapted where SMP would; nothing if it cannot fit.
-std::optional<Assignment> fit(const TensorEntry& tensor, Parameter& parameter, bool first,
-                              std::vector<std::string>& notes) {
-  std::vector<std::int64_t> shape = parameter.file_shape();
-  if (tensor.shape == shape) return Assignment{&tensor, &parameter, {}};
-  if (!first || shape.size() != 4) return {};
-  const FirstConv to{shape[0], shape[1], shape[2] * shape[3]};
-  shape[1] = 3;
-  if (tensor.shape != shape) return {};
-  notes.push_back(fmt::format(
-      "{}: 3 input channels adapted to {} ({})", parameter.name, to.channels,
-      to.channels == 1 ? "their sum" : fmt::format("in turn, times 3/{}", to.channels)));
-  return Assignment{&tensor, &parameter, [to](const std::vector<float>& filter) {
-                      return adapt_first_conv(filter, to);
-                    }};
-}
-
 using TensorNames = std::map<std::string, const TensorEntry*>;
 
 struct EncoderMap {
@@ -73,7 +50,7 @@ void map_tensors(const TensorNames& tensors, Parameters& parameters, EncoderMap&
     if (!parameter) {
       const bool dropped = is_classifier(full ? name.substr(8) : name);
       (dropped ? map.classifier : map.mismatch.extra).push_back(printable(name));
-    } else if (auto assignment = fit(*tensor, *parameter, parameter == first, map.notes)) {
+    } else if (auto assignment = fit_filter(*tensor, *parameter, parameter == first, map.notes)) {
       map.assignments.push_back(std::move(*assignment));
     } else {
       map.mismatch.add_reshaped(*parameter, *tensor);
@@ -88,6 +65,28 @@ void find_missing(const Parameters& parameters, EncoderMap& map) {
 }
 
 }  // namespace
+
+const Parameter* first_filter(const Parameters& parameters) {
+  for (const Parameter& p : parameters.all())
+    if (p.name.starts_with("encoder.") && p.filter) return &p;
+  return nullptr;
+}
+
+std::optional<Assignment> fit_filter(const TensorEntry& tensor, Parameter& parameter, bool first,
+                                     std::vector<std::string>& notes) {
+  std::vector<std::int64_t> shape = parameter.file_shape();
+  if (tensor.shape == shape) return Assignment{&tensor, &parameter, {}};
+  if (!first || shape.size() != 4) return {};
+  const FirstConv to{shape[0], shape[1], shape[2] * shape[3]};
+  shape[1] = 3;
+  if (tensor.shape != shape) return {};
+  notes.push_back(fmt::format(
+      "{}: 3 input channels adapted to {} ({})", parameter.name, to.channels,
+      to.channels == 1 ? "their sum" : fmt::format("in turn, times 3/{}", to.channels)));
+  return Assignment{&tensor, &parameter, [to](const std::vector<float>& filter) {
+                      return adapt_first_conv(filter, to);
+                    }};
+}
 
 std::vector<float> adapt_first_conv(const std::vector<float>& filter, FirstConv to) {
   std::vector<float> adapted(static_cast<std::size_t>(to.filters * to.channels * to.window));
@@ -105,8 +104,12 @@ std::vector<float> adapt_first_conv(const std::vector<float>& filter, FirstConv 
 }
 
 Loaded load_encoder_weights(const std::filesystem::path& path, Parameters& parameters) {
-  const SafetensorsFile file(path);
+  return load_encoder_weights(*open_tensors(path), parameters);
+}
+
+Loaded load_encoder_weights(const TensorFile& file, Parameters& parameters) {
   EncoderMap map;
+  map.notes = file.notes();
   const TensorNames tensors = without_prefixes(
       file,
       [&](const std::string& name) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "engine/state_dict.h"
 
@@ -11,6 +12,7 @@ namespace fjord {
 /// timm's or SMP's names: a bare encoder, or a full SMP model, whose decoder is left out. A
 /// classifier is dropped. A first convolution of 3 input channels is adapted to the model's as SMP
 /// does. Throws Error{model_file} listing what is missing, unexpected or of another shape.
+Loaded load_encoder_weights(const TensorFile& file, Parameters& parameters);
 Loaded load_encoder_weights(const std::filesystem::path& path, Parameters& parameters);
 
 /// SMP's rule for a filter (in PyTorch's order) of 3 input channels: one channel gets the sum of
@@ -19,5 +21,12 @@ struct FirstConv {
   std::int64_t filters = 0, channels = 0, window = 0;  // window: height * width
 };
 std::vector<float> adapt_first_conv(const std::vector<float>& filter, FirstConv to);
+
+/// The encoder's first filter; null without an encoder.
+const Parameter* first_filter(const Parameters& parameters);
+/// The assignment of a tensor to a parameter, a first filter adapted as SMP does (and noted);
+/// nothing if it cannot fit.
+std::optional<Assignment> fit_filter(const TensorEntry& tensor, Parameter& parameter, bool first,
+                                     std::vector<std::string>& notes);
 
 }  // namespace fjord

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-300}
 shift || true
-[ $# -gt 0 ] || set -- png jpeg tiff metadata other safetensors
+[ $# -gt 0 ] || set -- png jpeg tiff metadata other safetensors pickle torch
 found=$(mktemp -d "${TMPDIR:-/tmp}/fjord-fuzz.XXXXXX")
 failed=0
 for name in "$@"; do

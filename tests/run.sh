@@ -19,6 +19,9 @@ cuda_emulated() {
   done
 }
 
+# What the emulated kernel tests counted in the run of ctest that has just ended.
+emulated_counts() { grep '^kernels [0-9]' "build/$1/Testing/Temporary/LastTest.log" | sed "s/^/CUDA emulated, $1: /"; }
+
 case ${1:-} in
   "") ;;
   --cuda-emulated) cuda_emulated; exit ;;
@@ -34,22 +37,28 @@ cmake --build --preset release -j "$jobs"
 
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 if [ -n "$nvcc" ]; then
-  # One card in everyday runs: each more takes two minutes. FJORD_CUDA_ARCHITECTURES=all before a release.
-  cards=${FJORD_CUDA_ARCHITECTURES:-90}
+  # sm_80, sm_90 and PTX; each more takes two minutes. FJORD_CUDA_ARCHITECTURES=all before a release.
+  cards=${FJORD_CUDA_ARCHITECTURES:-80-real;90}
   say "CUDA kernels for sm $cards, and what their compiled code promises, by $nvcc"
   cmake --preset cuda -DFJORD_CUDA_ARCHITECTURES="$cards" >/dev/null
-  cmake --build --preset cuda -j "$jobs" --target cuda_headers fjord_cuda cuda_gates test_gates
-  ctest --test-dir build/cuda -R '^(cuda\.(gates|disassembly)|test_gates)$' --output-on-failure
+  targets=(cuda_headers fjord_cuda cuda_gates test_gates)
+  # With all of them also what tests/gpu.sh runs, and cuDNN's plans: the engine built once more.
+  [ "$cards" != all ] || targets+=(test_kernels_cuda cuda_steps cuda_goldens test_cuda_plans)
+  cmake --build --preset cuda -j "$jobs" --target "${targets[@]}"
+  tests='cuda\.(gates|disassembly)|test_gates'
+  [ "$cards" != all ] || tests+='|test_cuda_plans'
+  ctest --test-dir build/cuda -R "^($tests)\$" --output-on-failure
 else
   say "SKIPPED: compiled CUDA kernels (no nvcc here)"
 fi
 
-say "SKIPPED: emulated CUDA kernels under AddressSanitizer (tests/run.sh --cuda-emulated runs them)"
 say "build with AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset sanitize >/dev/null
 cmake --build --preset sanitize -j "$jobs"
 say "tests with sanitizers (all but those labelled long)"
 ctest --preset sanitize -j "$jobs"
+emulated_counts sanitize
 
 say "tests"
 ctest --preset release -j "$jobs"
+emulated_counts release

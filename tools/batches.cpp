@@ -20,6 +20,13 @@ int LoaderSource::next(float* images, std::uint8_t* labels) {
   return static_cast<int>(last_.count);
 }
 
+int LoaderSource::next_raw(const RawBatch& batch) {
+  if (next_ == loader_.batches()) return 0;
+  ++next_;
+  last_ = loader_.next_raw(batch);
+  return static_cast<int>(last_.count);
+}
+
 std::vector<std::int64_t> count_class_pixels(std::span<const Sample> samples, const LabelMap& map,
                                              int threads) {
   const auto classes = static_cast<std::size_t>(map.classes);

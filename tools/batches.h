@@ -14,6 +14,7 @@ class LoaderSource : public BatchSource {
 
   void start(int epoch, std::int64_t batch) override;
   int next(float* images, std::uint8_t* labels) override;
+  int next_raw(const RawBatch& batch) override;
   std::int64_t batches() const override { return loader_.batches(); }
   Loader& loader() { return loader_; }
   /// Indices (in sorted order) of the images that next() gave last.

@@ -47,7 +47,7 @@ void fill(Recorded& recorded, Shape image, std::uint64_t seed) {
     for (std::int64_t i = 0; i < image.pixels(); ++i) labels[i] = values[i * image.c] > 0;
 }
 
-// Seconds by kind of step, or by convolution.
+// Seconds by kind of step.
 void print_profile(const BenchSettings& s, Recorded& recorded) {
   const std::vector<double> seconds = recorded.step_seconds();
   struct Row {
@@ -58,8 +58,7 @@ void print_profile(const BenchSettings& s, Recorded& recorded) {
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     const Step& step = recorded.tape->steps[i];
     const std::int64_t work = multiply_adds(step);
-    if (s.what == "conv" && work == 0) continue;
-    Row& row = rows[s.what == "conv" ? step.path + " " + step.op : std::string(step.op)];
+    Row& row = rows[step.op];
     row.seconds += seconds[i], row.steps += 1, row.work += work;
   }
   std::vector<std::pair<std::string, Row>> sorted(rows.begin(), rows.end());
@@ -81,7 +80,7 @@ nlohmann::ordered_json bench_network(const BenchSettings& s, BenchClock::time_po
   say("memory: {:.0f} MiB planned", planned);
   fill(recorded, options.image, s.common.seed);
   const Timing timing = time_steps(s, start, [&] { recorded.run(); });
-  if (s.profile || s.what == "conv") print_profile(s, recorded);
+  if (s.profile) print_profile(s, recorded);
   return report(s, timing, planned);
 }
 
@@ -121,6 +120,7 @@ void prepare(BenchSettings& s) {
 nlohmann::ordered_json work_of_flags(const BenchSettings& s, BenchClock::time_point start) {
   if (s.predict) return bench_predict(s);
   if (s.what == "load") return bench_load(s, start);
+  if (s.what == "conv") return bench_conv(s, start);
   return s.what == "kernels" ? bench_kernels(s) : bench_network(s, start);
 }
 
@@ -133,6 +133,7 @@ RecordedOptions recorded_options(const BenchSettings& s) {
           .mode = s.what == "infer" ? Mode::eval : Mode::train,
           .backend = s.compute.backend,
           .precision = s.compute.precision,
+          .algorithm = s.compute.algorithm,
           .loss = model.classes > 1 ? "0.5*dice+0.5*softce" : "0.5*dice+0.5*bce",
           .seed = s.common.seed};
 }

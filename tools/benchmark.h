@@ -61,6 +61,8 @@ nlohmann::ordered_json report_head(const BenchSettings& s);
 nlohmann::ordered_json report(const BenchSettings& s, const Timing& timing, double planned_mib);
 
 nlohmann::ordered_json bench_load(const BenchSettings& s, BenchClock::time_point start);
+/// Each kind of convolution of the step by itself, as chosen and by direct sums, in turns.
+nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point start);
 /// Each kind of kernel of the step by itself: bytes a second, beside those of a large copy.
 nlohmann::ordered_json bench_kernels(const BenchSettings& s);
 /// The CUDA step on known cards, without one.

@@ -32,9 +32,11 @@ std::string table_of(const Prediction& prediction, const Card& card) {
 
 nlohmann::ordered_json bench_predict(const BenchSettings& s) {
   const PaperCuda made = enable_cuda_on_paper();
-  say("predicted: {}", made == PaperCuda::from_library
-                           ? "with the plans of this build's CUDA library for a described H200"
-                           : "without the library of CUDA kernels: no scratch memory counted");
+  say("predicted: {}",
+      made == PaperCuda::from_library
+          ? "with the plans of this build's CUDA library, for the card of this machine or, "
+            "where it has none, a described H200"
+          : "without the library of CUDA kernels: no scratch memory counted");
   const Recorded recorded(recorded_options(s));
   std::vector<Work> work = work_of(*recorded.tape);
   const Tape& tape = *recorded.tape;

@@ -1,6 +1,8 @@
 // Which device computes and in what precision.
 #include "tools/compute.h"
 
+#include <cstdlib>
+
 #include "kernels/cpu/backend.h"
 #include "kernels/plugin.h"
 #include "kernels/threads.h"
@@ -22,10 +24,10 @@ Backend automatic() {
     say_cpu("no NVIDIA driver");
   } else {
     try {
-      enable_cuda();
-      say("device: {}", device(Backend::cuda).name());
+      start_card();
       return Backend::cuda;
     } catch (const Error& error) {
+      if (error.exit != ExitCode::device) throw;
       say_cpu(fmt::format("CUDA cannot be used: {}", error.what()));
     }
   }
@@ -51,25 +53,33 @@ void demand_on_card(Precision precision) {
 
 }  // namespace
 
-Precision precision_of(const std::string& name) {
-  return name == "tf32"   ? Precision::tf32
-         : name == "bf16" ? Precision::bf16
-         : name == "fp16" ? Precision::fp16
-                          : Precision::fp32;
+ConvTuning tuning_of_environment() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+  };
+  const std::string asked = variable("FJORD_CUDNN_TUNE");
+  if (asked.empty() || asked == "0") return {};
+  if (asked != "1")
+    throw Error(ExitCode::usage, "environment", "FJORD_CUDNN_TUNE=" + printable(asked),
+                "it is 1 to time convolutions on the card, 0 or unset not to",
+                "set it to 1 or unset it");
+  const std::string cache = variable("XDG_CACHE_HOME"), home = variable("HOME");
+  return {.timed = true,
+          .folder = !cache.empty()  ? cache + "/fjord"
+                    : !home.empty() ? home + "/.cache/fjord"
+                                    : ""};
 }
 
-std::string_view to_string(Precision precision) {
-  switch (precision) {
-    case Precision::fp32:
-      return "fp32";
-    case Precision::tf32:
-      return "tf32";
-    case Precision::bf16:
-      return "bf16";
-    case Precision::fp16:
-      return "fp16";
-  }
-  return "unknown";
+void start_card() {
+  const ConvTuning tuning = tuning_of_environment();
+  enable_cuda();
+  say("device: {}", device(Backend::cuda).name());
+  if (!tuning.timed) return;
+  set_conv_tuning(tuning);
+  say("convolutions: timed on this card (FJORD_CUDNN_TUNE=1){}; another choice gives other last "
+      "bits",
+      tuning.folder.empty() ? "" : ", kept in " + printable(tuning.folder));
 }
 
 void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {
@@ -86,6 +96,7 @@ void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {
 
 Compute start_compute(const CommonFlags& common, const ComputeFlags& flags) {
   Compute compute;
+  if (flags.exact) compute.algorithm = ConvAlgorithm::direct;
   if (common.device == "auto") compute.backend = automatic();
   if (common.device == "cuda") compute.backend = Backend::cuda;
   if (compute.backend == Backend::cpu) {

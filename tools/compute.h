@@ -10,6 +10,7 @@ namespace fjord {
 struct Compute {
   Backend backend = Backend::cpu;
   Precision precision = Precision::fp32;
+  ConvAlgorithm algorithm = ConvAlgorithm::any;  // --exact: direct
 };
 
 /// Throws Error{usage} for what this build does not compute, before anything is started.
@@ -20,8 +21,12 @@ void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common);
 /// Error{device} for a device that is not there.
 Compute start_compute(const CommonFlags& common, const ComputeFlags& flags);
 
-/// By the names that --precision takes.
-Precision precision_of(const std::string& name);
-std::string_view to_string(Precision precision);
+/// Loads the CUDA library, says which card it found, and takes up tuning_of_environment().
+void start_card();
+
+/// FJORD_CUDNN_TUNE=1: convolutions are timed on the card, once a card and version of cuDNN; what
+/// was found is kept in fjord/ under XDG_CACHE_HOME, or ~/.cache. Off when unset, empty or 0;
+/// throws Error{usage} for anything else.
+ConvTuning tuning_of_environment();
 
 }  // namespace fjord

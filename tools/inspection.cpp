@@ -189,6 +189,7 @@ int inspect_plan(const InspectSettings& s) {
        .mode = infer ? Mode::eval : Mode::train,
        .backend = compute.backend,
        .precision = compute.precision,
+       .algorithm = compute.algorithm,
        .loss = model.classes > 1 ? "0.5*lovasz+0.5*softce(smooth=0.1)" : "0.5*dice+0.5*bce"});
   std::int64_t forward = 0;
   for (const Step& step : recorded.tape->steps)

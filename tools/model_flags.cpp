@@ -67,7 +67,7 @@ void add_compute_flags(Options& options, ComputeFlags& flags) {
                 .choices = {"fp32", "tf32", "bf16", "fp16"}});
   options.flag("memory", &flags.memory,
                {.value = "MODE", .help = "normal", .choices = {"normal", "low"}});
-  options.flag("exact", &flags.exact, {.help = "no shortcuts"});
+  options.flag("exact", &flags.exact, {.help = "direct convolutions"});
 }
 
 }  // namespace fjord

@@ -74,10 +74,11 @@ Network::Network(const ModelRequest& request)
     return build_model(net, image, options);
   };
   const Compute compute = request.compute;
-  declare_parameters(parameters_, model, record_.model.in_channels, 0, compute.backend);
+  list_parameters(parameters_, model, record_.model.in_channels, compute.backend);
+  parameters_.allocate(compute.backend);
   load_state_dict(file.weights, parameters_);
   evaluator_ = std::make_unique<Evaluator>(model, parameters_, arena_, compute.backend,
-                                           PlanOptions{}, compute.precision);
+                                           PlanOptions{}, compute.precision, compute.algorithm);
 }
 
 Normalization Network::normalization(DType dtype) const {

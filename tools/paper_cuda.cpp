@@ -54,7 +54,7 @@ PaperCuda enable_cuda_on_paper() {
            batch_norm_apply_max_pool, max_pool_backward, upsample_concat_forward,
            upsample_concat_backward);
   fill_all(loss_forward, lovasz_forward, loss_backward, prepare_update, adamw_update, sgd_update,
-           gradient_norm, confusion_count, augment_image, augment_label);
+           ema_update, gradient_norm, confusion_count, augment_image, augment_label);
   enable_device(Backend::cuda, device(Backend::cpu));
   return described ? PaperCuda::from_library : PaperCuda::empty;
 }

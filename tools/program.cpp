@@ -10,8 +10,8 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/error.h"
-#include "kernels/plugin.h"
 #include "kernels/threads.h"
+#include "tools/compute.h"
 #include "tools/files.h"
 #include "tools/log.h"
 
@@ -52,7 +52,7 @@ void hold_standard_numbers() {
 
 void apply_common_flags(const CommonFlags& flags) {
   set_quiet(flags.quiet);
-  if (flags.device == "cuda") enable_cuda();
+  if (flags.device == "cuda") start_card();
   enable_cpu_kernels(isa_of(flags.isa));
   set_threads(flags.threads);
 }

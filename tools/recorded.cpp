@@ -14,21 +14,26 @@ Recorded::Recorded(const RecordedOptions& options)
     return build_model(net, image, m);
   };
   declare_parameters(parameters, model, options.model.in_channels, options.seed, options.backend);
-  tape.emplace(parameters, tape_options(options.backend, options.precision, options.mode));
+  tape.emplace(parameters,
+               tape_options(options.backend, options.precision, options.mode, options.algorithm));
   const Net net{&*tape, ""};
   const Shape s = options.image;
   image_ = net.resident(s, DType::f32, "image");
   Tensor logits = model(net, net.converted(image_, tape->options.dtype));
   if (options.mode == Mode::train) {
     label_ = net.resident({s.n, s.h, s.w, 1}, DType::u8, "label");
-    loss_ = loss(net, logits, label_, parse_loss(options.loss));
+    if (options.precision == Precision::fp16) scale_ = net.outside({}, DType::f32, "loss scale");
+    loss_ = loss(net, logits, label_, parse_loss(options.loss), scale_);
     net.backward();
   } else {
     net.converted(net.materialize(logits), DType::f32).slot->kind = Kind::resident;
   }
   plan.emplace(*tape, arena);
-  if (options.mode == Mode::train)
-    optimizer.emplace(parameters, OptimizerOptions{}, options.backend);
+  if (options.mode != Mode::train) return;
+  OptimizerOptions rule;
+  if (scale_) rule.rule.loss_scaling = LossScaling::dynamic;
+  optimizer.emplace(parameters, rule, options.backend);
+  if (scale_) scale_.slot->data = optimizer->loss_scale().data;
 }
 
 void Recorded::send_inputs() {

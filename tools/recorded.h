@@ -18,6 +18,7 @@ struct RecordedOptions {
   Mode mode = Mode::train;
   Backend backend = Backend::cpu;
   Precision precision = Precision::fp32;
+  ConvAlgorithm algorithm = ConvAlgorithm::any;
   std::string loss = "0.5*dice+0.5*bce";
   std::uint64_t seed = 0;
 };
@@ -49,7 +50,7 @@ class Recorded {
   void send_inputs();
   void enqueue();
 
-  Tensor image_, label_, loss_;
+  Tensor image_, label_, loss_, scale_;
   Stream stream_;
   Replay replay_;
   std::vector<float> host_images_;  // where the host can't write into the plan

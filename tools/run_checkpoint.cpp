@@ -100,6 +100,7 @@ Progress load_run(const RunFolder& folder, Parameters& parameters, Optimizer& op
   const LoadedCheckpoint loaded = load_checkpoint(path, parameters, state_of(optimizer));
   const ScalarReader read{loaded.scalars, printable(path.string())};
   optimizer.set_progress(to_updates(read, optimizer.progress()));
+  optimizer.exchange_average();  // back: files are written of the average
   return to_progress(read);
 }
 

@@ -82,7 +82,8 @@ void add_optimizer_flags(Options& options, TrainSettings& s) {
   options.flag("loss", &s.loss, {.value = "TEXT", .help = "\"0.5*dice+0.5*bce\""});
   options.flag("class-weights", &s.class_weights,
                {.value = "LIST", .help = "one a class", .range = kPositive});
-  options.flag("ema", &s.ema, {.value = "D", .range = kFraction});
+  options.flag("ema", &s.ema,
+               {.value = "D", .help = "use the weights' average", .range = kFraction});
   options.flag("swa-start", &s.swa_start, {.value = "E", .range = kCount});
   options.flag("swa-lr", &s.swa_lr, {.value = "X", .range = kPositive});
 }
@@ -107,7 +108,6 @@ void refuse_later_flags(const TrainSettings& s) {
     throw Error(ExitCode::usage, "not-yet", flag, "this build trains the plain weights only",
                 "leave the flag out; checkpoints of the best epoch are kept anyway");
   };
-  if (s.ema) refuse("--ema");
   if (s.swa_start) refuse("--swa-start");
   if (s.swa_lr) refuse("--swa-lr");
   check_compute_flags(s.compute, s.common);
@@ -222,6 +222,7 @@ TrainerOptions trainer_options(const TrainSettings& s) {
   options.optimizer.weight_decay = s.weight_decay;
   options.optimizer.sgd = {s.momentum, s.nesterov};
   options.optimizer.clip_norm = s.clip_norm.value_or(0);
+  if (s.ema) options.optimizer.average = Ema{*s.ema};
   if (s.encoder_lr)
     options.optimizer.group = [factor = *s.encoder_lr / *s.lr,
                                decay = s.weight_decay](const Parameter& parameter) {

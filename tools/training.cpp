@@ -66,6 +66,9 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
   const Compute compute = start_compute(settings.common, settings.compute);
   options.backend = compute.backend;
   options.precision = compute.precision;
+  options.algorithm = compute.algorithm;
+  if (training->loader().augment_by() == AugmentBy::consumer)
+    options.raw = training->loader().raw_images();
   const Model model = model_of(record, settings.freeze_encoder);
   declare_parameters(parameters, model, data.channels, settings.common.seed, compute.backend);
   if (!settings.resume) load_start(settings, parameters);
@@ -121,7 +124,7 @@ int dry_run(TrainSettings& settings) {
   session.training->start(0, 0);
   for (int step = 1; step <= 2; ++step) {
     const auto start = std::chrono::steady_clock::now();
-    session.training->next(session.trainer->images(), session.trainer->labels());
+    session.trainer->fill(*session.training);
     const auto result = session.trainer->step(*settings.lr);
     say("step {}: loss {:.4f}, {:.2f} s", step, result.loss, seconds_since(start));
   }
@@ -166,6 +169,20 @@ RunObserverOptions observer_options(const TrainSettings& settings, const RunFold
   return options;
 }
 
+// A card that fails in mid-run takes the work in hand with it, nothing that was saved.
+Progress fit(Session& session, Observer& observer, const Progress& progress,
+             const RunFolder& folder) {
+  try {
+    return session.trainer->fit(*session.training, *session.validation, observer, progress);
+  } catch (const Error& error) {
+    std::error_code none;
+    if (error.exit == ExitCode::device && std::filesystem::exists(folder.checkpoint("last"), none))
+      say("the last checkpoint stands; go on with: fjord-train --out {} --resume",
+          printable(folder.path().string()));
+    throw;
+  }
+}
+
 int run(TrainSettings& settings, const RunFolder& folder, const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   Session session(settings, &folder);
@@ -178,7 +195,7 @@ int run(TrainSettings& settings, const RunFolder& folder, const Options& options
   }
   RunObserver observer(observer_options(settings, folder, session, progress));
   catch_stop_signals();
-  progress = session.trainer->fit(*session.training, *session.validation, observer, progress);
+  progress = fit(session, observer, progress, folder);
   observer.require_saved();
   say_notes(*session.training);
   if (!progress.finished) {

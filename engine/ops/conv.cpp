@@ -47,7 +47,7 @@ void record_backward_filter(const Net& net, const ConvShape& shape, Tensor x, Te
                    [=, run = std::move(pass.run)](Stream& s) {
                      run(in(x), in(dy), dweight, dbias, space ? space.slot->data : nullptr, s);
                    },
-                   pass.implementation});
+                   pass.implementation, true});
 }
 
 void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor weight, Out dx) {
@@ -119,7 +119,7 @@ void record_backward_filter(const Net& net, const Through& t, Tensor dy, Out dwe
                    [=, run = std::move(pass.run)](Stream& s) {
                      run(in(low), in(skip), in(dy), dweight, space ? space.slot->data : nullptr, s);
                    },
-                   pass.implementation});
+                   pass.implementation, true});
 }
 
 void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
@@ -188,6 +188,7 @@ Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
                         .bias = options.bias,
                         .dtype = y.dtype(),
                         .math = tape.math,
+                        .algorithm = tape.algorithm,
                         .tuning = tape.tuning};
   if (const auto through = reads_through(net, x, shape)) {
     record_through(net, *through, weight, y);

@@ -17,9 +17,8 @@ LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
                            const LossKernels& kernels) {
   LossTensors t;
   t.value = net.resident({}, net.tape->parameters.dtype, "loss");
-  if (!kernels.terms.regions.empty() || !kernels.terms.pixels.empty()) {
-    const std::int64_t count =
-        loss_slope_count(logits.c(), static_cast<std::int64_t>(kernels.terms.pixels.size()));
+  if (!kernels.terms.empty()) {
+    const std::int64_t count = loss_slope_count(logits.c(), kernels.terms);
     t.slopes = net.tensor({1, 1, 1, count}, DType::f64, "loss slopes", Kind::activation);
     net.record(loss_forward, in(logits), in(label), out(t.slopes), out(t.value), kernels.terms);
   }

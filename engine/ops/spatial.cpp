@@ -5,6 +5,23 @@
 
 namespace fjord {
 
+namespace {
+
+// A normalisation that x still waits for and the pool of it, in one pass that leaves both.
+bool record_apply_and_pool(const Net& net, Tensor x, Tensor y, Tensor tap, Pool2d pool) {
+  Deferred* d = x.slot->deferred.get();
+  if (!d || d->form != Deferred::Form::normalized || d->residual || d->materialized) return false;
+  ++d->uses;
+  d->materialized = net.tensor(x.shape(), x.dtype(), "", Kind::activation);
+  d->materialized.slot->name = x.slot->name;
+  net.record(batch_norm_apply_max_pool, in(d->raw), in(d->scale), in(d->shift),
+             out(d->materialized), out(y), out(tap), d->act, pool);
+  net.tape->passes.push_back({d->materialized.slot, false});
+  return true;
+}
+
+}  // namespace
+
 Tensor max_pool(Net net, Tensor x, Pool2d pool) {
   check(pool.kernel > 0 && pool.kernel <= 15 && pool.stride > 0 && pool.padding >= 0 &&
             2 * pool.padding <= pool.kernel,
@@ -19,7 +36,8 @@ Tensor max_pool(Net net, Tensor x, Pool2d pool) {
   Tensor y = net.tensor({x.n(), h, w, x.c()}, "pool");
   Tensor tap = net.tensor(y.shape(), DType::u8, "tap", Kind::activation);
   y.slot->needs_grad = x.needs_grad();
-  net.record(max_pool_forward, in(net.materialize(x)), out(y), out(tap), pool);
+  if (!record_apply_and_pool(net, x, y, tap, pool))
+    net.record(max_pool_forward, in(net.materialize(x)), out(y), out(tap), pool);
   net.on_backward(y, [=] {
     if (Out dx = net.grad_sink(x))
       net.record(max_pool_backward, in(net.grad(y)), in(tap), dx, pool);

@@ -6,6 +6,7 @@
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd/winograd.h"
 
 namespace fjord {
 
@@ -21,10 +22,19 @@ struct Implementation {
 
 bool always(const ConvShape&, Isa) { return true; }
 
-constexpr Implementation<ConvForward> forward_implementations[]{{always, onednn_forward}};
-constexpr Implementation<ConvBackwardData> data_implementations[]{{always, onednn_backward_data}};
+/// Winograd wins wherever whole vectors of channels go in and out (docs/benchmarks.md has the
+/// table); filling them up costs more than it saves.
+bool winograd_is_faster(const ConvShape& shape, Isa) {
+  return shape.algorithm == ConvAlgorithm::any && winograd_fits(shape) && shape.x.c >= 16 &&
+         shape.y.c >= 16;
+}
+
+constexpr Implementation<ConvForward> forward_implementations[]{
+    {winograd_is_faster, winograd_forward}, {always, onednn_forward}};
+constexpr Implementation<ConvBackwardData> data_implementations[]{
+    {winograd_is_faster, winograd_backward_data}, {always, onednn_backward_data}};
 constexpr Implementation<ConvBackwardFilter> filter_implementations[]{
-    {always, onednn_backward_filter}};
+    {winograd_is_faster, winograd_backward_filter}, {always, onednn_backward_filter}};
 
 template <class Pass, std::size_t count>
 Pass choose(const Implementation<Pass> (&table)[count], const ConvShape& shape) {

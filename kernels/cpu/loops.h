@@ -63,6 +63,7 @@ struct Loops {
   void (*sgd)(const float* dweight, float* weight, std::int64_t count, const SgdScalars<float>&);
   void (*sgd_momentum)(const float* dweight, float* weight, float* velocity, std::int64_t count,
                        bool first_step, bool nesterov, const SgdScalars<float>&);
+  void (*ema)(const float* weight, float* average, std::int64_t count, float one_minus_decay);
 };
 
 /// The loops of the instruction set that enable_cpu_kernels chose.

@@ -28,6 +28,7 @@ void adamw(const float* dweight, float* weight, float* first, float* second, std
 void sgd(const float* dweight, float* weight, std::int64_t count, const SgdScalars<float>&);
 void sgd_momentum(const float* dweight, float* weight, float* velocity, std::int64_t count,
                   bool first_step, bool nesterov, const SgdScalars<float>&);
+void ema(const float* weight, float* average, std::int64_t count, float one_minus_decay);
 
 /// Few channels leave most of a vector empty, so several pixels are treated as one of `width`
 /// values: a multiple of the channels and of a vector.

@@ -71,4 +71,9 @@ void sgd_momentum(const float* __restrict dweight, float* __restrict weight,
     sgd_momentum_step(weight[i], velocity[i], dweight[i], first_step, nesterov, s);
 }
 
+void ema(const float* __restrict weight, float* __restrict average, std::int64_t count,
+         float one_minus_decay) {
+  for (std::int64_t i = 0; i < count; ++i) ema_step(average[i], weight[i], one_minus_decay);
+}
+
 }  // namespace fjord::FJORD_ISA

@@ -21,6 +21,7 @@ const Loops table = {
     .adamw = adamw,
     .sgd = sgd,
     .sgd_momentum = sgd_momentum,
+    .ema = ema,
 };
 
 }  // namespace fjord::FJORD_ISA

@@ -3,6 +3,7 @@
 #include "kernels/cpu/loss.h"
 
 #include <array>
+#include <optional>
 #include <vector>
 
 namespace fjord {
@@ -10,8 +11,11 @@ namespace {
 
 constexpr int kMaxClasses = 256;  // of a u8 label
 
-// Where the sums of a chunk stand: three per class, one per pixel loss, the labels' weights.
+// Where the sums of a chunk stand: six per class, of them two of the focal loss; then two per pixel
+// loss, of its values and of the labels' weights.
 struct Sums {
+  static constexpr int kKinds = 6;
+
   std::vector<double> values;
   int classes, pixel_losses;
 
@@ -20,17 +24,14 @@ struct Sums {
         classes(classes),
         pixel_losses(pixel_losses) {}
   static std::int64_t width(int classes, int pixel_losses) {
-    return 3 * classes + 2 * pixel_losses;
+    return kKinds * classes + 2 * pixel_losses;
   }
   double* of(std::int64_t chunk) { return values.data() + chunk * width(classes, pixel_losses); }
-  RegionSums region(int c) const {
-    return {values[static_cast<std::size_t>(3 * c)], values[static_cast<std::size_t>(3 * c + 1)],
-            values[static_cast<std::size_t>(3 * c + 2)]};
-  }
-  double pixel(int k) const { return values[static_cast<std::size_t>(3 * classes + 2 * k)]; }
-  double label_weight(int k) const {
-    return values[static_cast<std::size_t>(3 * classes + 2 * k + 1)];
-  }
+  const double* kinds(int c) const { return values.data() + kKinds * c; }
+  RegionSums region(int c) const { return {kinds(c)[0], kinds(c)[1], kinds(c)[2], kinds(c)[3]}; }
+  FocalTerm<double> focal(int c) const { return {kinds(c)[4], kinds(c)[5]}; }
+  double pixel(int k) const { return kinds(classes)[2 * k]; }
+  double label_weight(int k) const { return kinds(classes)[2 * k + 1]; }
   // Adds every chunk's sums, in order, to those of the first.
   void fold(std::int64_t chunks) {
     for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
@@ -38,6 +39,19 @@ struct Sums {
         values[static_cast<std::size_t>(i)] += of(chunk)[i];
   }
 };
+
+// Adds one probability and label, or one logit and label, to the sums of a class.
+void add_region(double* kinds, float p, float t) {
+  kinds[0] += static_cast<double>(p);
+  kinds[1] += static_cast<double>(t);
+  kinds[2] += static_cast<double>(std::fabs(p - t));
+}
+
+void add_focal(double* kinds, const Focal<float>& focal, float z, float t) {
+  const FocalTerm<float> term = focal.value(z, t);
+  kinds[4] += static_cast<double>(term.value);
+  kinds[5] += static_cast<double>(term.factor);
+}
 
 double weight_of(const PixelLoss& loss, int c) {
   return loss.class_weights.empty() ? 1 : loss.class_weights[static_cast<std::size_t>(c)];
@@ -54,6 +68,11 @@ Bce<float> bce_of(const PixelLoss& loss, int c) {
   return {static_cast<float>(loss.smooth), static_cast<float>(positive)};
 }
 
+std::optional<Focal<float>> focal_of(const LossTerms& terms) {
+  if (!terms.focal) return {};
+  return focal_formula<float>(*terms.focal);
+}
+
 // --- sums ---
 
 void sum_elements(In logits, In label, const LossTerms& terms, std::int64_t begin, std::int64_t end,
@@ -61,17 +80,16 @@ void sum_elements(In logits, In label, const LossTerms& terms, std::int64_t begi
   const int classes = static_cast<int>(logits.shape().c);
   const ElementLabel labels(label, terms.label);
   const float* z = logits.as<float>();
-  double* pixel_sums = sums + 3 * classes;
+  const std::optional<Focal<float>> focal = focal_of(terms);
+  double* pixel_sums = sums + Sums::kKinds * classes;
   for (std::int64_t i = begin * classes; i < end * classes; ++i) {
     if (!labels.counts(i)) continue;
     const int c = static_cast<int>(i % classes);
     const float t = labels[i];
-    if (!terms.regions.empty()) {
-      const float p = sigmoid(z[i]);
-      sums[3 * c] += static_cast<double>(p);
-      sums[3 * c + 1] += static_cast<double>(t);
-      sums[3 * c + 2] += static_cast<double>(std::fabs(p - t));
-    }
+    double* kinds = sums + Sums::kKinds * c;
+    if (!terms.regions.empty()) add_region(kinds, sigmoid(z[i]), t);
+    kinds[3] += 1;
+    if (focal) add_focal(kinds, *focal, z[i], t);
     for (std::size_t k = 0; k < terms.pixels.size(); ++k)
       pixel_sums[2 * k] += weight_of(terms.pixels[k], c) *
                            static_cast<double>(bce_of(terms.pixels[k], c).value(z[i], t));
@@ -90,20 +108,21 @@ double softce_value(const PixelLoss& loss, const float* z, int classes, int labe
 void sum_classes(In logits, In label, const LossTerms& terms, std::int64_t begin, std::int64_t end,
                  double* sums) {
   const int classes = static_cast<int>(logits.shape().c);
-  double* pixel_sums = sums + 3 * classes;
+  const std::optional<Focal<float>> focal = focal_of(terms);
+  double* pixel_sums = sums + Sums::kKinds * classes;
   std::array<float, kMaxClasses> p;
   for (std::int64_t i = begin; i < end; ++i) {
     const int t = class_of(label.as<std::uint8_t>()[i], classes, terms.label);
     if (t < 0) continue;
     const float* z = logits.as<float>() + i * classes;
     const double log_sum = softmax(z, classes, p.data());
-    if (!terms.regions.empty())
-      for (int c = 0; c < classes; ++c) {
-        sums[3 * c] += static_cast<double>(p[static_cast<std::size_t>(c)]);
-        const float hot = c == t ? 1.0f : 0.0f;
-        sums[3 * c + 1] += static_cast<double>(hot);
-        sums[3 * c + 2] += static_cast<double>(std::fabs(p[static_cast<std::size_t>(c)] - hot));
-      }
+    for (int c = 0; c < classes; ++c) {
+      double* kinds = sums + Sums::kKinds * c;
+      const float hot = c == t ? 1.0f : 0.0f;
+      if (!terms.regions.empty()) add_region(kinds, p[static_cast<std::size_t>(c)], hot);
+      kinds[3] += 1;
+      if (focal) add_focal(kinds, *focal, z[c], hot);
+    }
     for (std::size_t k = 0; k < terms.pixels.size(); ++k) {
       pixel_sums[2 * k] += softce_value(terms.pixels[k], z, classes, t, log_sum);
       pixel_sums[2 * k + 1] += weight_of(terms.pixels[k], t);
@@ -114,20 +133,34 @@ void sum_classes(In logits, In label, const LossTerms& terms, std::int64_t begin
 // --- from sums to the loss and its slopes ---
 
 double finish_region(const RegionLoss& loss, const Sums& sums, double* slopes) {
-  const Tversky tversky{loss.alpha, loss.beta, loss.smooth, loss.eps, loss.log_loss};
+  const RegionScore score{{loss.alpha, loss.beta, loss.smooth, loss.eps, loss.log_loss},
+                          loss.score == RegionLoss::Score::matthews};
   double mean = 0;
   for (int c = 0; c < sums.classes; ++c)
-    if (sums.region(c).t > 0)
-      mean += loss.share[static_cast<std::size_t>(c)] * tversky(sums.region(c)).value;
+    if (score.counts(sums.region(c)))
+      mean += loss.share[static_cast<std::size_t>(c)] * score(sums.region(c)).value;
   const RegionPower power{loss.weight, loss.gamma};
   const double outer = power.slope(mean);
   for (int c = 0; c < sums.classes; ++c) {
-    if (!(sums.region(c).t > 0)) continue;
-    const RegionValue value = tversky(sums.region(c));
+    if (!score.counts(sums.region(c))) continue;
+    const RegionValue value = score(sums.region(c));
     slopes[2 * c] += outer * loss.share[static_cast<std::size_t>(c)] * value.dp;
     slopes[2 * c + 1] += outer * loss.share[static_cast<std::size_t>(c)] * value.dd;
   }
   return power.value(mean);
+}
+
+double finish_focal(const FocalLoss& loss, const Sums& sums, double* slopes) {
+  const FocalMean mean{loss.weight, loss.normalized, loss.sum};
+  double value = 0;
+  for (int c = 0; c < sums.classes; ++c) {
+    const FocalMean::Value part =
+        mean(loss.share[static_cast<std::size_t>(c)], sums.region(c).n, sums.focal(c));
+    value += part.value;
+    slopes[2 * c] = part.by_value;
+    slopes[2 * c + 1] = part.by_factor;
+  }
+  return value;
 }
 
 // What the mean of every pixel's value divides by.
@@ -138,7 +171,7 @@ double divisor(const PixelLoss& loss, Shape logits, double label_weight) {
 }
 
 double finish(const LossTerms& terms, Shape logits, const Sums& sums, double* slopes) {
-  std::fill_n(slopes, loss_slope_count(logits.c, sums.pixel_losses), 0.0);
+  std::fill_n(slopes, loss_slope_count(logits.c, terms), 0.0);
   double loss = 0;
   for (const RegionLoss& region : terms.regions) loss += finish_region(region, sums, slopes);
   for (int k = 0; k < sums.pixel_losses; ++k) {
@@ -147,6 +180,8 @@ double finish(const LossTerms& terms, Shape logits, const Sums& sums, double* sl
     factor = pixel_factor(pixel.weight, divisor(pixel, logits, sums.label_weight(k)));
     loss += factor * sums.pixel(k);
   }
+  if (terms.focal)
+    loss += finish_focal(*terms.focal, sums, slopes + 2 * logits.c + sums.pixel_losses);
   return loss;
 }
 
@@ -173,6 +208,7 @@ struct GradientPass {
   bool add;
   const LossTerms& terms;
   int classes;
+  std::optional<Focal<float>> focal;
 
   void write(std::int64_t i, double value) const {
     value *= scale;
@@ -182,14 +218,22 @@ struct GradientPass {
     return slope ? static_cast<double>(slope.as<float>()[i]) : 0.0;
   }
 
+  // By logit z of class c, of the focal loss.
+  double by_focal(int c, float z, float p, float t) const {
+    const double* by = slopes + 2 * classes + terms.pixels.size() + 2 * c;
+    const FocalTerm<float> term = focal->gradient(z, p, t);
+    return by[0] * static_cast<double>(term.value) + by[1] * static_cast<double>(term.factor);
+  }
+
   double element(const ElementLabel& labels, std::int64_t i) const {
     const int c = static_cast<int>(i % classes);
-    const float p = sigmoid(logits.as<float>()[i]), t = labels[i];
+    const float z = logits.as<float>()[i], p = sigmoid(z), t = labels[i];
     const double by_p = slopes[2 * c] + slopes[2 * c + 1] * static_cast<double>(sign(p - t));
     double dz = by_p * static_cast<double>(p * (1 - p));
     for (std::size_t k = 0; k < terms.pixels.size(); ++k)
       dz += slopes[2 * classes + static_cast<int>(k)] * weight_of(terms.pixels[k], c) *
             static_cast<double>(bce_of(terms.pixels[k], c).gradient(p, t));
+    if (focal) dz += by_focal(c, z, p, t);
     return dz;
   }
 
@@ -215,7 +259,8 @@ struct GradientPass {
   void pixel(std::int64_t i, int t) const {
     std::array<float, kMaxClasses> p;
     std::array<double, kMaxClasses> dz;
-    softmax(logits.as<float>() + i * classes, classes, p.data());
+    const float* z = logits.as<float>() + i * classes;
+    softmax(z, classes, p.data());
     double mean = 0;  // of the derivative by p, under p: softmax's gradient is p (dp - mean)
     for (int c = 0; c < classes; ++c) {
       const double pc = static_cast<double>(p[static_cast<std::size_t>(c)]);
@@ -229,6 +274,8 @@ struct GradientPass {
       value = static_cast<double>(p[static_cast<std::size_t>(c)]) * (value - mean);
     }
     if (slopes) softce(t, p.data(), dz.data());
+    for (int c = 0; focal && c < classes; ++c)
+      dz[static_cast<std::size_t>(c)] += by_focal(c, z[c], sigmoid(z[c]), c == t ? 1.0f : 0.0f);
     for (int c = 0; c < classes; ++c) write(i * classes + c, dz[static_cast<std::size_t>(c)]);
   }
 
@@ -254,7 +301,8 @@ void backward(In logits, In label, In slopes, In slope, In scale, Out dlogits,
                           scale ? static_cast<double>(*scale.as<float>()) : 1,
                           dlogits.write == Write::add,
                           terms,
-                          static_cast<int>(logits.shape().c)};
+                          static_cast<int>(logits.shape().c),
+                          slopes ? focal_of(terms) : std::nullopt};
   for_each_chunk(logits.shape().pixels(), [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     if (terms.label.form == LabelForm::elements)
       pass.elements(begin, end);

@@ -80,6 +80,20 @@ void sgd(In params, In dweight, InOut weight, InOut velocity, Out shadow,
   });
 }
 
+void ema(In params, In weight, InOut average, Ema attributes, Stream&) {
+  const StepParams step = *params.as<StepParams>();
+  if (step.skip) return;
+  const std::vector<Segment> all{{.begin = 0, .end = weight.shape().count()}};
+  for_pieces(all, [&](std::int64_t, const Piece& piece) {
+    const float* values = weight.as<float>() + piece.begin;
+    float* means = average.as<float>() + piece.begin;
+    if (step.step == 1)
+      loops().copy(values, means, piece.count, false);
+    else
+      loops().ema(values, means, piece.count, static_cast<float>(1 - attributes.decay));
+  });
+}
+
 void norm(In dweight, Out result, const std::vector<Segment>& segments, Stream&) {
   const auto count = static_cast<std::int64_t>(pieces_of(segments).size());
   double* sums = partial_sums(count);
@@ -103,6 +117,7 @@ void prepare(In wish, In loss, In norm, InOut state, Out params, Out report, Upd
 void fill_optimizer_kernels() {
   adamw_update.cpu = adamw;
   sgd_update.cpu = sgd;
+  ema_update.cpu = ema;
   gradient_norm.cpu = norm;
   prepare_update.cpu = prepare;
 }

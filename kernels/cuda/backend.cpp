@@ -43,6 +43,7 @@ float* workspace(const Stream& stream, std::size_t bytes) {
 }  // namespace cuda
 
 void enable_cuda_kernels() {
+  cuda::require_code_for_card();
   // Now, since nothing may be allocated while a stream records.
   cuda::workspace(cuda_device().stream(), 0);
   cuda::workspace(cuda_device().side_stream(), 0);

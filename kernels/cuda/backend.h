@@ -7,7 +7,8 @@
 
 namespace fjord {
 
-/// Fills the CUDA slots of every kernel in this folder. Needs a working driver and card.
+/// Fills the CUDA slots of every kernel in this folder. Needs a working driver and card; throws
+/// Error{device, "device-code"} for a card that this library holds no code for.
 void enable_cuda_kernels();
 
 namespace cuda {
@@ -19,6 +20,9 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{8} << 20;
 /// One buffer a stream; the first call for a stream allocates it, so make that before capturing.
 /// Throws Error{bug} for more than kWorkspaceBytes.
 float* workspace(const Stream& stream, std::size_t bytes);
+
+/// Throws Error{device, "device-code"} naming the card and the architectures compiled for.
+void require_code_for_card();
 
 /// Each puts the kernels of its file into their slots.
 void fill_norm();

@@ -5,6 +5,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loss_classes.h"
 #include "kernels/cuda/loss_elements.h"
+#include "kernels/cuda/loss_finish.h"
 
 namespace fjord::cuda {
 
@@ -17,7 +18,8 @@ std::vector<double> table_values(const LossTerms& terms, Shape logits) {
   };
   for (const RegionLoss& loss : terms.regions) {
     values.insert(values.end(), {loss.weight, loss.gamma, loss.alpha, loss.beta, loss.smooth,
-                                 loss.log_loss ? -loss.eps : loss.eps});
+                                 loss.log_loss ? -loss.eps : loss.eps,
+                                 loss.score == RegionLoss::Score::matthews ? 1.0 : 0.0});
     add(loss.share, 0);
   }
   for (const PixelLoss& loss : terms.pixels) {
@@ -31,7 +33,20 @@ std::vector<double> table_values(const LossTerms& terms, Shape logits) {
     add(loss.positive, 1);
     add(loss.class_weights, 1);
   }
+  if (const auto& loss = terms.focal) {
+    values.insert(values.end(),
+                  {loss->weight, loss->normalized ? 1.0 : 0.0, loss->sum ? 1.0 : 0.0});
+    add(loss->share, 0);
+  }
   return values;
+}
+
+int sum_kinds(const LossTerms& terms) {
+  const auto counts = [](const RegionLoss& loss) {
+    return loss.score == RegionLoss::Score::matthews;
+  };
+  const bool all = terms.focal || std::any_of(terms.regions.begin(), terms.regions.end(), counts);
+  return all ? kAllKinds : kFewKinds;
 }
 
 std::size_t outside_bytes(const LossTerms& terms, Shape logits) {
@@ -69,7 +84,10 @@ void check_limits(const LossTerms& terms, Shape logits) {
 LossTable make_table(const LossTerms& terms, Shape logits, double* outside, Stream& stream) {
   LossTable table{.classes = static_cast<int>(logits.c),
                   .regions = static_cast<int>(terms.regions.size()),
-                  .pixels = static_cast<int>(terms.pixels.size())};
+                  .pixels = static_cast<int>(terms.pixels.size()),
+                  .kinds = sum_kinds(terms),
+                  .focal = terms.focal.has_value()};
+  if (terms.focal) table.formula = focal_formula<float>(*terms.focal);
   const std::vector<double> values = table_values(terms, logits);
   if (values.size() <= LossTable::kInside) {
     std::copy(values.begin(), values.end(), table.inside);
@@ -87,76 +105,11 @@ LossTable make_table(const LossTerms& terms, Shape logits, double* outside, Stre
 
 namespace {
 
-// --- from sums to the loss and its slopes ---
-
-// Sums stand one kind after the other: three per class, two per pixel loss; of each kind one of
-// every block.
-int sum_kinds(int classes, int pixels) { return 3 * classes + 2 * pixels; }
-
 // Blocks of a pass that leaves sums: of few classes enough for any card, of many so few that the
 // last block has not much to add. A number of the shape alone.
-unsigned sum_blocks(std::int64_t tiles, int kinds) {
-  const std::int64_t most = std::clamp<std::int64_t>(200'000 / kinds, 1, 1024);
+unsigned sum_blocks(std::int64_t tiles, int sums) {
+  const std::int64_t most = std::clamp<std::int64_t>(200'000 / sums, 1, 1024);
   return static_cast<unsigned>(std::clamp<std::int64_t>(tiles, 1, most));
-}
-
-// The sum of each kind over the blocks, by one warp each, in a fixed order.
-__device__ void fold_blocks(const double* partial, int blocks, int kinds, double* totals) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  for (int kind = warp; kind < kinds; kind += kThreads / 32) {
-    double sum = 0;
-    for (int b = lane; b < blocks; b += 32) sum += partial[std::int64_t{kind} * blocks + b];
-    for (int m = 16; m > 0; m /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, m);
-    if (lane == 0) totals[kind] = sum;
-  }
-}
-
-struct LossOut {
-  double* slopes;
-  float* loss;
-  bool add;
-};
-
-// One block, a thread for each class.
-__global__ void __launch_bounds__(kThreads)
-    finish_loss(const double* partial, int blocks, LossTable table, LossOut out) {
-  const int classes = table.classes, c = static_cast<int>(threadIdx.x);
-  auto* const totals = dynamic_shared<double>();
-  double* const values = totals + table.sums();
-  fold_blocks(partial, blocks, table.sums(), totals);
-  __syncthreads();
-  RegionSums sums;
-  if (c < classes) sums = {totals[3 * c], totals[3 * c + 1], totals[3 * c + 2]};
-  const bool present = c < classes && sums.t > 0;
-  double by_p = 0, by_d = 0, loss = 0;
-  for (int r = 0; r < table.regions; ++r) {
-    RegionValue region;
-    if (present) region = table.tversky(r)(sums);
-    const double share = present ? table.share(r, c) : 0;
-    if (c < classes) values[c] = present ? share * region.value : 0;
-    __syncthreads();
-    double mean = 0;
-    for (int k = 0; k < classes; ++k) mean += values[k];
-    const RegionPower power = table.power(r);
-    const double outer = power.slope(mean);
-    loss += power.value(mean);
-    by_p += present ? outer * share * region.dp : 0;
-    by_d += present ? outer * share * region.dd : 0;
-    __syncthreads();
-  }
-  if (c < classes) {
-    out.slopes[2 * c] = by_p;
-    out.slopes[2 * c + 1] = by_d;
-  }
-  if (c != 0) return;
-  for (int k = 0; k < table.pixels; ++k) {
-    const PixelScalars pixel = table.pixel(k);
-    const double* sum = totals + 3 * classes + 2 * k;
-    const double factor = pixel_factor(pixel.weight, pixel.divisor > 0 ? pixel.divisor : sum[1]);
-    out.slopes[2 * classes + k] = factor;
-    loss += factor * sum[0];
-  }
-  *out.loss = static_cast<float>(out.add ? loss + static_cast<double>(*out.loss) : loss);
 }
 
 // --- choice of a kernel ---
@@ -215,9 +168,16 @@ void sum_of_elements(In logits, In label, const LabelRule& rule, const LossTable
     constexpr int W = Pack<T>::size;
     const int classes = table.classes;
     const auto from = elements_of<T, Label>(logits, label, rule, active_threads<W>(classes));
-    const bool one = classes == 1;
-    launch(one ? sum_elements<T, Label, W, true> : sum_elements<T, Label, W, false>, partial.blocks,
-           kThreads, element_shared<W>(classes, table.pixels), stream, from, table, partial.sums);
+    const auto start = [&](auto kernel) {
+      launch(kernel, partial.blocks, kThreads, element_shared<W>(classes, table.pixels), stream,
+             from, table, partial.sums);
+    };
+    if (table.kinds == kAllKinds)
+      start(classes == 1 ? sum_elements<T, Label, W, true, kAllKinds>
+                         : sum_elements<T, Label, W, false, kAllKinds>);
+    else
+      start(classes == 1 ? sum_elements<T, Label, W, true, kFewKinds>
+                         : sum_elements<T, Label, W, false, kFewKinds>);
   });
 }
 
@@ -225,8 +185,15 @@ void sum_of_classes(In logits, In label, const LabelRule& rule, const LossTable&
                     Partial partial, Stream& stream) {
   with_type(logits.dtype(), [&]<class T>() {
     const auto from = pixels_of<T>(logits, label, rule);
-    launch(table.classes % 4 == 0 ? sum_classes<T, true> : sum_classes<T, false>, partial.blocks,
-           kThreads, class_shared(from.layout, table, false), stream, from, table, partial.sums);
+    const auto start = [&](auto kernel) {
+      launch(kernel, partial.blocks, kThreads, class_shared(from.layout, table, false), stream,
+             from, table, partial.sums);
+    };
+    const bool direct = table.classes % 4 == 0;
+    if (table.kinds == kAllKinds)
+      start(direct ? sum_classes<T, true, kAllKinds> : sum_classes<T, false, kAllKinds>);
+    else
+      start(direct ? sum_classes<T, true, kFewKinds> : sum_classes<T, false, kFewKinds>);
   });
 }
 
@@ -234,18 +201,19 @@ void forward(In logits, In label, Out slopes, Out loss, const LossTerms& terms, 
   const Shape s = logits.shape();
   check_limits(terms, s);
   const bool elements = terms.label.form == LabelForm::elements;
-  const int kinds = sum_kinds(static_cast<int>(s.c), static_cast<int>(terms.pixels.size()));
+  const int sums =
+      sum_kinds(terms) * static_cast<int>(s.c) + 2 * static_cast<int>(terms.pixels.size());
   const int width = logits.dtype() == DType::f32 ? 4 : 8;
   const int active = width == 4 ? active_threads<4>(static_cast<int>(s.c))
                                 : active_threads<8>(static_cast<int>(s.c));
   const unsigned blocks = sum_blocks(
       elements ? element_tiles(s.count(), active, width) : pixel_layout(s.c).tiles(s.pixels()),
-      kinds);
-  const Workspace memory(terms, s, static_cast<std::size_t>(kinds) * blocks, stream);
+      sums);
+  const Workspace memory(terms, s, static_cast<std::size_t>(sums) * blocks, stream);
   const LossTable table = make_table(terms, s, memory.memory, stream);
   (elements ? sum_of_elements : sum_of_classes)(logits, label, terms.label, table,
                                                 {memory.sums(), blocks}, stream);
-  launch(finish_loss, 1, kThreads, sizeof(double) * static_cast<std::size_t>(kinds + table.classes),
+  launch(finish_loss, 1, kThreads, sizeof(double) * static_cast<std::size_t>(sums + table.classes),
          stream, memory.sums(), static_cast<int>(blocks), table,
          LossOut{slopes.as<double>(), loss.as<float>(), loss.write == Write::add});
 }
@@ -266,9 +234,15 @@ void launch_element_gradient(In logits, In label, const LabelRule& rule, const L
   const auto floats =
       static_cast<std::size_t>(table.slopes() + PixelWeights::size(classes, table.pixels));
   const unsigned blocks = sum_blocks(element_tiles(from.count, from.active, W), 1);
-  const bool one = classes == 1;
-  launch(one ? element_gradient<T, Label, W, true> : element_gradient<T, Label, W, false>, blocks,
-         kThreads, floats * sizeof(float), stream, from, table, to);
+  const auto start = [&](auto kernel) {
+    launch(kernel, blocks, kThreads, floats * sizeof(float), stream, from, table, to);
+  };
+  if (table.focal)
+    start(classes == 1 ? element_gradient<T, Label, W, true, true>
+                       : element_gradient<T, Label, W, false, true>);
+  else
+    start(classes == 1 ? element_gradient<T, Label, W, true, false>
+                       : element_gradient<T, Label, W, false, false>);
 }
 
 template <class T>
@@ -276,8 +250,15 @@ void launch_class_gradient(In logits, In label, const LabelRule& rule, const Los
                            const Gradient<T>& to, Stream& stream) {
   const auto from = pixels_of<T>(logits, label, rule);
   const unsigned blocks = sum_blocks(from.layout.tiles(from.count), 1);
-  launch(table.classes % 4 == 0 ? class_gradient<T, true> : class_gradient<T, false>, blocks,
-         kThreads, class_shared(from.layout, table, true), stream, from, table, to);
+  const auto start = [&](auto kernel) {
+    launch(kernel, blocks, kThreads, class_shared(from.layout, table, true), stream, from, table,
+           to);
+  };
+  const bool direct = table.classes % 4 == 0;
+  if (table.focal)
+    start(direct ? class_gradient<T, true, true> : class_gradient<T, false, true>);
+  else
+    start(direct ? class_gradient<T, true, false> : class_gradient<T, false, false>);
 }
 
 void backward(In logits, In label, In slopes, In lovasz, In scale, Out dlogits,

@@ -35,7 +35,24 @@ inline std::size_t class_shared(const PixelLayout& layout, const LossTable& tabl
 
 constexpr float kNoLogit = -INFINITY;
 
-template <class T, bool direct>
+/// Adds this thread's logits to the counts, and to the focal loss's sums: by sigmoids of the logits
+/// as they are, before the softmax.
+template <bool direct>
+__device__ void add_focal_sums(const LossTable& table, const PixelLayout& layout,
+                               const float (&z)[kHeld], int t, float (&sums)[kAllKinds][kHeld]) {
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    const int c = HeldClass<direct>::of(layout, j);
+    if (c >= layout.classes) continue;
+    sums[3][j] += 1;
+    if (!table.focal) continue;
+    const FocalTerm<float> term = table.formula.value(z[j], c == t ? 1.0f : 0.0f);
+    sums[4][j] += term.value;
+    sums[5][j] += term.factor;
+  }
+}
+
+template <class T, bool direct, int kinds>
 __global__ void __launch_bounds__(kThreads)
     sum_classes(Pixels<T> from, LossTable table, double* partial) {
   const PixelLayout layout = from.layout;
@@ -45,13 +62,16 @@ __global__ void __launch_bounds__(kThreads)
   const PixelWeights weights = load_weights(table, floats);
   float* const tile = floats + PixelWeights::size(classes, table.pixels);
   __syncthreads();
-  float sums[3][kHeld] = {}, value[kMostPixelLosses] = {}, weight[kMostPixelLosses] = {};
+  float sums[kinds][kHeld] = {}, value[kMostPixelLosses] = {}, weight[kMostPixelLosses] = {};
   const std::int64_t step = std::int64_t{gridDim.x} * layout.rows();
   for (std::int64_t first = std::int64_t{blockIdx.x} * layout.rows(); first < from.count;
        first += step) {
     float z[kHeld], p[kHeld];
     hold_pixels<direct>(from.z + first * classes, from.in_tile(first), layout, tile, kNoLogit, z);
     const int t = from.class_at(first);
+    if constexpr (kinds == kAllKinds) {
+      if (t >= 0) add_focal_sums<direct>(table, layout, z, t, sums);
+    }
     const float log_sum = pixel_softmax(z, p, layout.lanes);
     if (t < 0) continue;
 #pragma unroll
@@ -74,7 +94,7 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
 #pragma unroll
-  for (int kind = 0; kind < 3; ++kind) {
+  for (int kind = 0; kind < kinds; ++kind) {
     __syncthreads();
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) {
@@ -82,13 +102,27 @@ __global__ void __launch_bounds__(kThreads)
       if (c < classes) tile[layout.row() * classes + c] = sums[kind][j];
     }
     __syncthreads();
-    leave_class_sums(tile, layout.rows() * classes, classes, kind, partial);
+    leave_class_sums<kinds>(tile, layout.rows() * classes, classes, kind, partial);
   }
-  leave_pixel_sums(value, weight, classes, table.pixels, warps, partial);
+  leave_pixel_sums(value, weight, kinds * classes, table.pixels, warps, partial);
 }
 
-template <class T, bool direct>
-__global__ void __launch_bounds__(kThreads, 3)
+/// By this thread's logits, of the focal loss.
+template <bool direct>
+__device__ void focal_gradients(const LossTable& table, const PixelLayout& layout,
+                                const float* slopes, const float (&z)[kHeld], int t,
+                                float (&by_z)[kHeld]) {
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    const int c = HeldClass<direct>::of(layout, j);
+    if (c < layout.classes)
+      by_z[j] = focal_gradient(table.formula, slopes + table.focal_slopes() + 2 * c, z[j],
+                               sigmoid(z[j]), c == t ? 1.0f : 0.0f);
+  }
+}
+
+template <class T, bool direct, bool focal>
+__global__ void __launch_bounds__(kThreads, focal ? 2 : 3)
     class_gradient(Pixels<T> from, LossTable table, Gradient<T> to) {
   const PixelLayout layout = from.layout;
   const int classes = layout.classes;
@@ -103,9 +137,10 @@ __global__ void __launch_bounds__(kThreads, 3)
   for (std::int64_t first = std::int64_t{blockIdx.x} * layout.rows(); first < from.count;
        first += step) {
     const int count = from.in_tile(first), t = from.class_at(first);
-    float z[kHeld], p[kHeld], dz[kHeld] = {};
+    float z[kHeld], p[kHeld], dz[kHeld] = {}, by_focal[kHeld];
     hold_pixels<direct>(from.z + first * classes, count, layout, tile, kNoLogit, z);
     if (to.lovasz) hold_pixels<direct>(to.lovasz + first * classes, count, layout, tile, 0, dz);
+    if constexpr (focal) focal_gradients<direct>(table, layout, slopes, z, t, by_focal);
     pixel_softmax(z, p, layout.lanes);
     float mean = 0;  // of the derivative by p, under p: softmax's gradient is p (dp - mean)
 #pragma unroll
@@ -125,6 +160,7 @@ __global__ void __launch_bounds__(kThreads, 3)
         dz[j] += slopes[2 * classes + k] * weights.softce(k).gradient(weights.weight(k, t), c == t,
                                                                       p[j], weights.weight(k, c),
                                                                       weights.total(k));
+      if constexpr (focal) dz[j] += by_focal[j];
       dz[j] = t >= 0 ? dz[j] * factor : 0.0f;
     }
     release_pixels<direct>(dz, count, layout, tile, to.dlogits + first * classes, to.add);

@@ -73,30 +73,32 @@ struct PackClasses {
   }
 };
 
-/// Leaves a block's sums of one kind: values[j] belongs to class j % classes.
-__device__ inline void leave_class_sums(const float* values, int count, int classes, int kind,
-                                        double* partial) {
+/// Leaves a block's sums of one kind, of `kinds` per class: values[j] belongs to class j % classes.
+template <int kinds>
+__device__ void leave_class_sums(const float* values, int count, int classes, int kind,
+                                 double* partial) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   for (int c = warp; c < classes; c += kThreads / 32) {
     double sum = 0;
     for (int j = c + classes * lane; j < count; j += classes * 32) sum += values[j];
     for (int m = 16; m > 0; m /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, m);
-    if (lane == 0) partial[std::int64_t{3 * c + kind} * gridDim.x + blockIdx.x] = sum;
+    if (lane == 0) partial[std::int64_t{kinds * c + kind} * gridDim.x + blockIdx.x] = sum;
   }
 }
 
-/// Leaves a block's sums of the pixel losses: of their values, and of their labels' weights.
+/// Leaves a block's sums of the pixel losses, of their values and of their labels' weights, from
+/// `column` on.
 __device__ inline void leave_pixel_sums(const float (&value)[kMostPixelLosses],
-                                        const float (&weight)[kMostPixelLosses], int classes,
+                                        const float (&weight)[kMostPixelLosses], int column,
                                         int pixels, double* shared, double* partial) {
 #pragma unroll
   for (int k = 0; k < kMostPixelLosses; ++k) {
     if (k >= pixels) break;
     const double values = block_sum(value[k], shared), weights = block_sum(weight[k], shared);
     if (threadIdx.x != 0) continue;
-    const std::int64_t column = 3 * classes + 2 * k;
-    partial[column * gridDim.x + blockIdx.x] = values;
-    partial[(column + 1) * gridDim.x + blockIdx.x] = weights;
+    const std::int64_t own = column + 2 * k;
+    partial[own * gridDim.x + blockIdx.x] = values;
+    partial[(own + 1) * gridDim.x + blockIdx.x] = weights;
   }
 }
 
@@ -108,7 +110,7 @@ std::size_t element_shared(int classes, int pixels) {
              static_cast<std::size_t>(PixelWeights::size(classes, pixels) + kThreads * W);
 }
 
-template <class T, class Label, int W, bool one>
+template <class T, class Label, int W, bool one, int kinds>
 __global__ void __launch_bounds__(kThreads)
     sum_elements(Elements<T, Label> from, LossTable table, double* partial) {
   auto* const warps = dynamic_shared<double>();
@@ -118,7 +120,7 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   const PackClasses<W, one> classes(from.classes);
   constexpr int kept = one ? 1 : W;
-  float sums[3][kept] = {}, pixel[kMostPixelLosses] = {};
+  float sums[kinds][kept] = {}, pixel[kMostPixelLosses] = {};
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t step = std::int64_t{gridDim.x} * from.active * W;
   std::int64_t i = (std::int64_t{blockIdx.x} * from.active + thread) * W;
@@ -134,6 +136,12 @@ __global__ void __launch_bounds__(kThreads)
         sums[1][e % kept] += t;
         sums[2][e % kept] += fabsf(p - t);
       }
+      if constexpr (kinds == kAllKinds) sums[3][e % kept] += 1;
+      if (kinds == kAllKinds && table.focal) {
+        const FocalTerm<float> term = table.formula.value(z, t);
+        sums[4][e % kept] += term.value;
+        sums[5][e % kept] += term.factor;
+      }
 #pragma unroll
       for (int k = 0; k < kMostPixelLosses; ++k) {
         if (k >= table.pixels) break;
@@ -143,15 +151,15 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
 #pragma unroll
-  for (int kind = 0; kind < 3; ++kind) {
+  for (int kind = 0; kind < kinds; ++kind) {
     __syncthreads();
 #pragma unroll
     for (int e = 0; e < kept; ++e) values[thread * kept + e] = sums[kind][e];
     __syncthreads();
-    leave_class_sums(values, from.active * kept, from.classes, kind, partial);
+    leave_class_sums<kinds>(values, from.active * kept, from.classes, kind, partial);
   }
   const float none[kMostPixelLosses] = {};
-  leave_pixel_sums(pixel, none, from.classes, table.pixels, warps, partial);
+  leave_pixel_sums(pixel, none, kinds * from.classes, table.pixels, warps, partial);
 }
 
 /// What the gradient is made of and where it goes. `slopes` and `lovasz` may be null.
@@ -173,7 +181,14 @@ __device__ void load_slopes(const Gradient<T>& gradient, const LossTable& table,
     shared[i] = gradient.slopes ? static_cast<float>(gradient.slopes[i]) : 0.0f;
 }
 
-template <class T, class Label, int W, bool one>
+/// By logit z, of the focal loss; `slopes` are those of its class.
+__device__ inline float focal_gradient(const Focal<float>& formula, const float* slopes, float z,
+                                       float p, float t) {
+  const FocalTerm<float> term = formula.gradient(z, p, t);
+  return slopes[0] * term.value + slopes[1] * term.factor;
+}
+
+template <class T, class Label, int W, bool one, bool focal>
 __global__ void __launch_bounds__(kThreads)
     element_gradient(Elements<T, Label> from, LossTable table, Gradient<T> to) {
   auto* const slopes = dynamic_shared<float>();
@@ -205,6 +220,9 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; to.slopes && k < table.pixels; ++k)
         dz[e] +=
             slopes[2 * from.classes + k] * weights.weight(k, c) * weights.bce(k, c).gradient(p, t);
+      if (focal && to.slopes)
+        dz[e] +=
+            focal_gradient(table.formula, slopes + table.focal_slopes() + 2 * c, pack.z[e], p, t);
       dz[e] *= factor;
     }
     if (whole) {

@@ -43,36 +43,50 @@ struct PixelScalars {
   double weight, divisor;  // divisor 0: the sum of the labels' weights
 };
 
+/// Kinds of sums per class: RegionSums without the count; with it, and the focal loss's two.
+constexpr int kFewKinds = 3, kAllKinds = 6;
+
 /// A kernel's argument. Few values travel with it, more of them lie in the workspace.
 struct LossTable {
   static constexpr int kInside = 448;  // arguments may have 4 KB
 
   int classes = 0, regions = 0, pixels = 0;
+  int kinds = kFewKinds;  // of sums per class
+  bool focal = false;
+  Focal<float> formula = {};  // of the focal loss
   const double* outside = nullptr;
   double inside[kInside] = {};
 
   __device__ double at(int i) const { return outside ? outside[i] : inside[i]; }
 
-  static constexpr int kRegion = 6, kPixel = 5;  // values before those of the classes
+  static constexpr int kRegion = 7, kPixel = 5, kFocal = 3;  // values before those of the classes
   __host__ __device__ int region_at(int r) const { return r * (kRegion + classes); }
   __host__ __device__ int pixel_at(int k) const {
     return region_at(regions) + k * (kPixel + 2 * classes);
   }
-  /// loss_slope_count() and the kinds of sums: three per class, two per pixel loss.
-  __host__ __device__ int slopes() const { return 2 * classes + pixels; }
-  __host__ __device__ int sums() const { return 3 * classes + 2 * pixels; }
+  __host__ __device__ int focal_at() const { return pixel_at(pixels); }
+  /// loss_slope_count(), and where those of the focal loss begin.
+  __host__ __device__ int slopes() const { return focal_slopes() + (focal ? 2 * classes : 0); }
+  __host__ __device__ int focal_slopes() const { return 2 * classes + pixels; }
+  /// All sums: of every class, then two per pixel loss.
+  __host__ __device__ int sums() const { return kinds * classes + 2 * pixels; }
 
   __device__ RegionPower power(int r) const { return {at(region_at(r)), at(region_at(r) + 1)}; }
-  __device__ Tversky tversky(int r) const {
+  __device__ RegionScore score(int r) const {
     const int i = region_at(r) + 2;
     const double eps = at(i + 3);  // below 0: of the logarithm
-    return {at(i), at(i + 1), at(i + 2), eps < 0 ? -eps : eps, eps < 0};
+    return {{at(i), at(i + 1), at(i + 2), eps < 0 ? -eps : eps, eps < 0}, at(i + 4) != 0};
   }
   __device__ double share(int r, int c) const { return at(region_at(r) + kRegion + c); }
   __device__ PixelScalars pixel(int k) const {
     const int i = pixel_at(k);
     return {at(i), at(i + 1)};
   }
+  __device__ FocalMean focal_mean() const {
+    const int i = focal_at();
+    return {at(i), at(i + 1) != 0, at(i + 2) != 0};
+  }
+  __device__ double focal_share(int c) const { return at(focal_at() + kFocal + c); }
 };
 
 /// The values of `terms` in the order of LossTable.

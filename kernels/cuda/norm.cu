@@ -45,7 +45,8 @@ struct Origin {
   Floats<W> value, offset;
 };
 
-// Moves the sums to the block's common origin.
+// Moves the sums to the block's common origin. What follows may write to `shared` from 2 W rows on
+// before another barrier: add_rows() does, since blocks have at least 4 W rows.
 template <int W>
 __device__ Origin<W> share_origin(const ChannelBlocks& blocks, Moments<W>& m, float* shared) {
   const float inverse = m.count > 0 ? 1 / m.count : 0;
@@ -67,7 +68,6 @@ __device__ Origin<W> share_origin(const ChannelBlocks& blocks, Moments<W>& m, fl
     m.sums[k] = m.count * d;
     m.sums[W + k] += m.count * d * d;
   }
-  __syncthreads();
   return origin;
 }
 

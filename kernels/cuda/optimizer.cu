@@ -142,6 +142,23 @@ __global__ void sgd_kernel(const StepParams* params, const float* dweight, float
   });
 }
 
+__global__ void ema_kernel(const StepParams* params, const float* weight, float* average,
+                           SegmentTable table, float one_minus_decay) {
+  if (params->skip) return;
+  const bool first_step = params->step == 1;
+  for_piece(table.rows[row_of_block(table)], [&](std::int64_t i, auto number) {
+    constexpr int W = decltype(number)::value;
+    const auto w = load_floats<W>(weight + i);
+    auto mean = load_floats<W>(average + i);
+#pragma unroll
+    for (int k = 0; k < W; ++k) {
+      ema_step(mean[k], w[k], one_minus_decay);
+      if (first_step) mean[k] = w[k];
+    }
+    store_floats<W>(average + i, mean);
+  });
+}
+
 /// The sum of one value of each thread, in thread 0; always in the same order.
 __device__ double block_sum(double value) {
   auto* sums = dynamic_shared<double>();
@@ -223,6 +240,15 @@ void sgd(In params, In dweight, InOut weight, InOut velocity, Out shadow,
   });
 }
 
+void ema(In params, In weight, InOut average, Ema attributes, Stream& stream) {
+  check_flat("ema_update", weight, average);
+  for_tables({{.begin = 0, .end = weight.shape().count()}}, [&](const SegmentTable& table) {
+    launch(ema_kernel, table.blocks, kThreads, 0, stream, params.as<StepParams>(),
+           weight.as<float>(), average.as<float>(), table,
+           static_cast<float>(1 - attributes.decay));
+  });
+}
+
 void norm(In dweight, Out result, const std::vector<Segment>& segments, Stream& stream) {
   check_flat("gradient_norm", dweight);
   std::int64_t count = 0;
@@ -251,6 +277,7 @@ void prepare(In wish, In loss, In norm, InOut state, Out params, Out report, Upd
 void fill_optimizer() {
   adamw_update.cuda = adamw;
   sgd_update.cuda = sgd;
+  ema_update.cuda = ema;
   gradient_norm.cuda = norm;
   prepare_update.cuda = prepare;
 }

@@ -35,7 +35,7 @@ const char* told(const Error& error) {
 extern "C" __attribute__((visibility("default"))) const char* fjord_fill_cuda(const char* key,
                                                                               AnyKernel* first,
                                                                               Device** device) {
-  if (std::strcmp(key, kPluginKey) != 0)
+  if (std::strcmp(key, plugin_key()) != 0)
     return told("device-library", "its CUDA backend is of another build", "install both from one");
   try {
     if (device) {

@@ -1,8 +1,8 @@
 // Every case of tests/kernels on the emulated card, in f32, bf16 and f16, and the kernels that no
 // case reaches.
 //
-// FJORD_CASES=norm,pool runs only the slots whose names begin so; FJORD_TRAFFIC=1 prints what each
-// kernel moved; FJORD_TIMES=1 how long each case took; FJORD_TYPES=daily leaves f16 out.
+// FJORD_CASES=norm,pool runs only the slots whose names begin so; FJORD_TYPES=f32,bf16 only these
+// types; FJORD_TRAFFIC=1 prints what each kernel moved; FJORD_TIMES=1 how long each case took.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -24,14 +24,21 @@ namespace fjord {
 
 namespace {
 
-bool chosen(const std::string& slot) {
-  const char* variable = std::getenv("FJORD_CASES");
+// Whether the text begins with one of those that the variable lists; without the variable any does.
+bool chosen(const char* name, const std::string& text) {
+  const char* variable = std::getenv(name);
   if (!variable) return true;
   std::istringstream prefixes(variable);
   for (std::string prefix; std::getline(prefixes, prefix, ',');)
-    if (slot.starts_with(prefix)) return true;
+    if (text.starts_with(prefix)) return true;
   return false;
 }
+
+const char* name_of(DType feature) {
+  return feature == DType::f32 ? "f32" : feature == DType::bf16 ? "bf16" : "f16";
+}
+
+bool chosen(DType feature) { return chosen("FJORD_TYPES", name_of(feature)); }
 
 bool filled(const std::string& name) {
   for (const AnyKernel* slot = AnyKernel::first; slot; slot = slot->next)
@@ -82,8 +89,8 @@ void run_case(const OpCase& op_case, Count& count) {
   const auto start = std::chrono::steady_clock::now();
   ++count.cases;
   for (const DType feature : {DType::f32, DType::bf16, DType::f16}) {
-    if (feature != DType::f32 && op_case.features.empty()) continue;
-    if (feature == DType::f16 && std::getenv("FJORD_TYPES")) continue;
+    // A case without features has types of its own and belongs to every choice.
+    if (op_case.features.empty() ? feature != DType::f32 : !chosen(feature)) continue;
     ++count.runs;
     const std::vector<std::string> faults = faults_in(op_case, feature);
     CAPTURE(op_case.slot);
@@ -104,7 +111,7 @@ Count run_cases() {
   Count count;
   const auto start = std::chrono::steady_clock::now();
   for (const OpCase& op_case : op_cases()) {
-    if (!chosen(op_case.slot) || !filled(op_case.slot)) continue;
+    if (!chosen("FJORD_CASES", op_case.slot) || !filled(op_case.slot)) continue;
     if (too_large(op_case))
       ++count.too_large;
     else
@@ -122,13 +129,18 @@ TEST_CASE("every case holds on the emulated card, and every kernel has one") {
     std::printf("%s\n", emulation::watch::table(emulation::watch::take_traffic()).c_str());
   const std::set<std::string> kernels = kernels_in(FJORD_KERNELS_FOLDER);
   const std::set<std::string> left = never_launched(kernels);
-  std::printf("kernels %zu, with emulated test %zu, cases %d (%d with their types), time %.0f s\n",
-              kernels.size(), kernels.size() - left.size(), count.cases, count.runs, count.seconds);
+  std::string types, skipped;
+  for (const DType feature : {DType::f32, DType::bf16, DType::f16})
+    (chosen(feature) ? types : skipped) += std::string(" ") + name_of(feature);
+  std::printf("kernels %zu, with emulated test %zu, cases %d (%d runs in%s), time %.0f s\n",
+              kernels.size(), kernels.size() - left.size(), count.cases, count.runs, types.c_str(),
+              count.seconds);
   if (count.too_large > 0)
     std::printf("SKIPPED: %d convolutions too large for the stand-in\n", count.too_large);
-  if (std::getenv("FJORD_TYPES"))
-    std::printf("SKIPPED: f16 (tests/run.sh --cuda-emulated runs it)\n");
-  if (std::getenv("FJORD_CASES")) return;
+  if (!skipped.empty())
+    std::printf("SKIPPED:%s (tests/run.sh --cuda-emulated runs all types)\n", skipped.c_str());
+  // The tensor-core kernels are launched for 16 bits alone.
+  if (std::getenv("FJORD_CASES") || !chosen(DType::bf16)) return;
   CHECK(kernels.size() > 0);
   for (const std::string& name : left) FAIL_CHECK("no case launches the kernel " << name);
 }

@@ -17,6 +17,7 @@ __global__ void use_random(Philox random, double* y) {
 template <class T>
 __global__ void use_optimizers(StepParams params, AdamW adamw, Sgd sgd, T* w, T* m, T* v) {
   adamw_step(w[0], m[0], v[0], w[3], adamw_scalars<T>(params, 1, 0, adamw));
+  ema_step(w[4], w[0], T(0.1));
   const SgdScalars<T> scalars = sgd_scalars<T>(params, 1, 0, sgd);
   sgd_step(w[1], w[3], scalars);
   sgd_momentum_step(w[2], v[1], w[3], params.step == 1, sgd.nesterov, scalars);
@@ -25,8 +26,8 @@ template __global__ void use_optimizers(StepParams, AdamW, Sgd, float*, float*, 
 template __global__ void use_optimizers(StepParams, AdamW, Sgd, double*, double*, double*);
 
 template <class T>
-__global__ void use_losses(Tversky region, RegionPower power, Bce<T> bce, SoftCe<T> soft_ce,
-                           const T* z, T* y) {
+__global__ void use_losses(RegionScore region, RegionPower power, Bce<T> bce, SoftCe<T> soft_ce,
+                           Focal<T> focal, FocalMean mean, const T* z, T* y) {
   const T p = sigmoid(z[0]);
   y[0] = bce.value(z[0], z[1]) + bce.gradient(p, z[1]) + sign(z[0]);
   const RegionValue value = region({p, z[1], z[2]});
@@ -34,11 +35,13 @@ __global__ void use_losses(Tversky region, RegionPower power, Bce<T> bce, SoftCe
   y[4] = static_cast<T>(power.value(z[0]) + power.slope(z[1]) + pixel_factor(z[0], z[1]));
   y[2] = static_cast<T>(soft_ce.value(1, z[0], z[1]) + soft_ce.gradient(1, true, p, 1, 1));
   y[3] = static_cast<T>(lovasz_step(z[0], z[1], z[2]));
+  y[5] = focal.value(z[0], z[1]).value + focal.gradient(z[0], p, z[1]).factor;
+  y[6] = static_cast<T>(mean(1, 2, {z[0], z[1]}).value);
 }
-template __global__ void use_losses(Tversky, RegionPower, Bce<float>, SoftCe<float>, const float*,
-                                    float*);
-template __global__ void use_losses(Tversky, RegionPower, Bce<double>, SoftCe<double>,
-                                    const double*, double*);
+template __global__ void use_losses(RegionScore, RegionPower, Bce<float>, SoftCe<float>,
+                                    Focal<float>, FocalMean, const float*, float*);
+template __global__ void use_losses(RegionScore, RegionPower, Bce<double>, SoftCe<double>,
+                                    Focal<double>, FocalMean, const double*, double*);
 
 __global__ void use_augmentation(AugmentSample sample, float* rgb) {
   augment::shift_hsv(rgb[0], rgb[1], rgb[2], sample.color);

@@ -73,6 +73,21 @@ LoaderOptions training(std::int64_t size) {
           .cache_bytes = 0};
 }
 
+// What a card does with a raw batch, here by the CPU's kernels.
+Fetched fetch_raw(Loader& loader, std::int64_t batch) {
+  const RawImages raw = loader.raw_images();
+  const Shape shape = loader.sample_shape();
+  const Shape source{batch, raw.source.h, raw.source.w, shape.c};
+  const Shape out{batch, shape.h, shape.w, shape.c};
+  Fetched f{{}, std::vector<float>(out.count()), std::vector<std::uint8_t>(out.pixels())};
+  std::vector<std::uint8_t> pixels(source.count()), classes(source.pixels());
+  std::vector<AugmentSample> samples(batch);
+  f.batch = loader.next_raw({pixels.data(), classes.data(), samples.data()});
+  augment_on_host(raw, {pixels.data(), classes.data(), samples.data()}, out, f.images.data(),
+                  f.labels.data());
+  return f;
+}
+
 }  // namespace
 
 TEST_CASE("batches do not depend on threads, prefetch or cache") {
@@ -90,6 +105,23 @@ TEST_CASE("batches do not depend on threads, prefetch or cache") {
           CAPTURE(cache);
           CHECK(fetch_all(scenes.samples, options, 7) == expected);
         }
+  }
+}
+
+TEST_CASE("raw batches, augmented by who takes them, are the ready ones to the bit") {
+  const Scenes scenes;
+  for (const bool crop : {false, true}) {
+    LoaderOptions options = training(40);
+    if (crop) options.framing = {.crop_height = 48, .crop_width = 48};
+    Loader ready(scenes.samples, options);
+    options.augment_by = AugmentBy::consumer;
+    options.threads = 2;
+    Loader raw(scenes.samples, options);
+    CHECK(raw.raw_images().source == (crop ? Shape{1, 64, 64, 3} : Shape{1, 40, 40, 3}));
+    for (int batch = 0; batch < 5; ++batch) CHECK(fetch_raw(raw, 4) == fetch(ready, 4));
+    std::vector<float> images(1);
+    std::vector<std::uint8_t> labels(1);
+    CHECK_THROWS_AS(raw.next(images.data(), labels.data()), Error);
   }
 }
 

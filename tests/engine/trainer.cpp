@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/cpu/backend.h"
@@ -85,22 +87,25 @@ TEST_CASE("the same command gives the same bits, for any number of threads") {
 }
 
 TEST_CASE("stopped at any step and continued, a run ends in the same bits") {
+  TrainerOptions o = options();
+  SUBCASE("plain") {}
+  SUBCASE("with an average of the weights") { o.optimizer.average = Ema{0.8}; }
   Recorder whole;
-  const std::vector<float> expected = train(options(), whole);
+  const std::vector<float> expected = train(o, whole);
   for (int stop : {1, 5, 7, 14}) {
     CAPTURE(stop);
     Parameters parameters;
     Waves training(kBatch, 5), validation(kBatch, 2);
     Recorder first;
     first.stop_after = stop;
-    Trainer trainer(toy_model(), parameters, options());
+    Trainer trainer(toy_model(), parameters, o);
     trainer.fit(training, validation, first);
     REQUIRE(!first.saved.finished);
 
     // What a checkpoint carries: weights, statistics, moments, counts, progress.
     Recorder rest;
     Parameters restored;
-    Trainer again(toy_model(), restored, options());
+    Trainer again(toy_model(), restored, o);
     auto copy = [](Buffer& to, const Buffer& from) {
       std::memcpy(to.data, from.data, from.bytes());
     };
@@ -116,7 +121,68 @@ TEST_CASE("stopped at any step and continued, a run ends in the same bits") {
     first.losses.insert(first.losses.end(), rest.losses.begin(), rest.losses.end());
     CHECK(first.losses == whole.losses);
     CHECK(rest.epochs.back().train_loss == whole.epochs.back().train_loss);
+    CHECK(rest.epochs.back().validation.loss == whole.epochs.back().validation.loss);
   }
+}
+
+TEST_CASE("the average of the weights follows them, and takes their place for a while") {
+  enable_cpu_kernels();
+  TrainerOptions o = options();
+  o.optimizer.average = Ema{0.8};
+  Parameters parameters;
+  Trainer trainer(toy_model(), parameters, o);
+  Waves training(kBatch, 5);
+  training.start(0, 0);
+  const auto values = [](const Buffer& buffer) {
+    const auto* begin = static_cast<const float*>(buffer.data);
+    return std::vector<float>(begin, begin + buffer.shape.count());
+  };
+  const Buffer& average = trainer.optimizer().state().back();
+  CHECK(values(average) == values(parameters.weights));  // before the first update
+  std::vector<double> expected;
+  for (int step = 1; step <= 5; ++step) {
+    training.next(trainer.images(), trainer.labels());
+    trainer.step(1e-2);
+    const std::vector<float> now = values(parameters.weights);
+    if (step == 1) expected.assign(now.begin(), now.end());
+    for (std::size_t i = 0; i < now.size(); ++i) expected[i] = 0.8 * expected[i] + 0.2 * now[i];
+  }
+  const std::vector<float> trained = values(parameters.weights), averaged = values(average);
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    worst = std::max(worst, std::fabs(averaged[i] - expected[i]));
+  CHECK(worst <= 1e-6);  // a few roundings of values up to 1
+  CHECK(averaged != trained);
+  trainer.optimizer().exchange_average();
+  CHECK(values(parameters.weights) == averaged);
+  CHECK(values(average) == trained);
+  trainer.optimizer().exchange_average();
+  CHECK(values(parameters.weights) == trained);
+}
+
+TEST_CASE("who scores and saves a run sees the average of its weights") {
+  struct Saver : Recorder {
+    explicit Saver(const Parameters& p) : parameters(p) {}
+    void save(const Progress& progress, bool better) override {
+      Recorder::save(progress, better);
+      saved_weights = weights(parameters);
+    }
+    const Parameters& parameters;
+    std::vector<float> saved_weights;
+  };
+  enable_cpu_kernels();
+  TrainerOptions o = options();
+  o.optimizer.average = Ema{0.8};
+  Parameters parameters;
+  Saver saver(parameters);
+  Trainer trainer(toy_model(), parameters, o);
+  Waves training(kBatch, 5), validation(kBatch, 2);
+  trainer.fit(training, validation, saver);
+  CHECK(saver.saved_weights != weights(parameters));
+  trainer.optimizer().exchange_average();
+  CHECK(saver.saved_weights == weights(parameters));
+  const Scores scores = trainer.evaluator().score(validation, kBatch, 1, 0.5, &o.loss);
+  CHECK(scores.loss == saver.epochs.back().validation.loss);
 }
 
 TEST_CASE("gradients of several batches add up to one step") {

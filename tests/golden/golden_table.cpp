@@ -48,7 +48,7 @@ int main(int count, char** arguments) try {
   fmt::print("{:<58} | {:<54} | {:>16} | {:>8} | {:>7} |\n", "name", "figure", "golden", "error",
              "bound");
   bool ok = golden::print(golden::metric_rows());
-  ok &= golden::print_all(golden::cpu_f32);
+  for (const golden::On on : {golden::cpu_f32, golden::cpu_exact}) ok &= golden::print_all(on);
   if (chosen.double_too) ok &= golden::print_all(golden::reference_f64);
   fmt::print("cpu is {}; {}\n", to_string(cpu_isa()),
              ok ? "every golden is met" : "some goldens FAIL");

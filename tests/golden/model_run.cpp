@@ -44,7 +44,10 @@ void fill(Parameter& p) {
 ModelRun::ModelRun(const RunOptions& options)
     : options(options),
       parameters(options.dtype),
-      tape(parameters, {options.backend, options.dtype, options.mode}) {
+      tape(parameters, {.backend = options.backend,
+                        .dtype = options.dtype,
+                        .mode = options.mode,
+                        .algorithm = options.algorithm}) {
   const Net net{&tape, ""};
   image = net.resident(options.image, options.dtype, "image");
   if (options.encoder_only) {

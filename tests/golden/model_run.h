@@ -16,6 +16,7 @@ namespace fjord::golden {
 struct RunOptions {
   Backend backend = Backend::cpu;
   DType dtype = DType::f32;
+  ConvAlgorithm algorithm = ConvAlgorithm::any;
   Mode mode = Mode::eval;
   ModelOptions model = {};
   Shape image = {};

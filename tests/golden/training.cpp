@@ -63,24 +63,40 @@ std::vector<Row> out_rows(const std::string& run, const NamedFigures& golden, co
 ModelRun prepare(const TrainingEntry& entry, On on) {
   return ModelRun({.backend = on.backend,
                    .dtype = on.dtype,
+                   .algorithm = on.algorithm,
                    .mode = Mode::train,
                    .model = entry.model,
                    .image = {.n = 2, .h = 64, .w = 64, .c = entry.model.in_channels},
                    .loss = entry.loss});
 }
 
-}  // namespace
-
-std::vector<Row> training_rows(const TrainingEntry& entry, On on) {
-  const Bounds& bounds = on.dtype == DType::f64 ? proof : sieve;
-  ModelRun run = prepare(entry, on);
+void fill(ModelRun& run, const TrainingEntry& entry) {
   run.fill_parameters();
   run.fill_image(entry.input);
   const std::int64_t pixels = run.label.shape().count();
   run.fill_label(entry.model.classes == 1 ? binary_labels("train.bintarget", pixels, 0.2)
                                           : class_labels("train.target", pixels, 5));
+}
+
+}  // namespace
+
+std::vector<double> trained_weights(const TrainingEntry& entry, On on, int steps) {
+  ModelRun run = prepare(entry, on);
+  fill(run, entry);
   Optimizer optimizer(run.parameters, entry.optimizer, on.backend);
-  const std::string name = fmt::format("{} {}", entry.name, to_string(on.backend));
+  for (int step = 0; step < steps; ++step) {
+    run.run();
+    optimizer.update(entry.lr, {run.loss.slot});
+  }
+  return values(run.parameters.weights);
+}
+
+std::vector<Row> training_rows(const TrainingEntry& entry, On on) {
+  const Bounds& bounds = on.dtype == DType::f64 ? proof : sieve;
+  ModelRun run = prepare(entry, on);
+  fill(run, entry);
+  Optimizer optimizer(run.parameters, entry.optimizer, on.backend);
+  const std::string name = fmt::format("{} {}", entry.name, to_string(on));
   std::vector<Row> rows;
   for (int step = 0; step < 3; ++step) {
     run.run();

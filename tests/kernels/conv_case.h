@@ -13,6 +13,7 @@ struct ConvLayer {
   std::int64_t outputs;
   Conv2d conv;
   bool bias = false;
+  bool winograd = false;  // by these passes, whatever the CPU's rule says
 };
 
 /// Adds the forward pass, and both backward passes once for each way to write. Without `compare`

@@ -1,4 +1,5 @@
 // Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
+#include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
@@ -18,6 +19,10 @@ ConvShape shape_of(const Layer& layer, Write mode) {
           .write = mode};
 }
 
+// The 36 products of Winograd's 4x4 tiles have larger terms than the outputs that they cancel to:
+// docs/cpu-speed.md derives 8.2 for outputs and 6.6 for filters, times what a plain sum would have.
+constexpr double kWinogradAmplification = 8.2;
+
 OpCase named(const char* slot, const ConvShape& shape, Write mode, std::int64_t reduction) {
   const Conv2d& c = shape.conv;
   return {.slot = slot,
@@ -28,6 +33,7 @@ OpCase named(const char* slot, const ConvShape& shape, Write mode, std::int64_t 
           .reduction = reduction,
           .features = {"x", "dx", "y", "dy", "weight"},
           .roundings = 2,  // bias and old values may be added in passes of their own
+          .amplification = winograd_fits(shape) ? kWinogradAmplification : 1,
           .from_features = {"dweight"}};
 }
 
@@ -37,14 +43,27 @@ ConvShape typed(ConvShape shape, In tensor) {
   return shape;
 }
 
+template <class Pass>
+using Prepare = Pass (*)(const ConvShape&);
+
+// The pass that the slot chooses, or on the CPU the given one.
+template <class Pass>
+Pass prepared(const Kernel<const ConvShape&, Pass&>& slot, const ConvShape& shape, Stream& stream,
+              Prepare<Pass> given) {
+  if (given && stream.backend == Backend::cpu) return given(shape);
+  Pass pass;
+  slot(shape, pass, stream);
+  return pass;
+}
+
 OpCase forward_case(const Layer& layer) {
   const ConvShape shape = shape_of(layer, Write::store);
   OpCase c = named("conv_forward", shape, Write::store, shape.weight.count() / shape.weight.n);
   c.tensors = {read("x", shape.x), read("weight", shape.weight), write("y", shape.y)};
   if (shape.bias) c.tensors.push_back(read("bias", {1, 1, 1, shape.y.c}));
-  c.run = [shape](Operands& t, Stream& stream) {
-    ConvForward pass;
-    prepare_conv_forward(typed(shape, t.in("x")), pass, stream);
+  const Prepare<ConvForward> given = layer.winograd ? winograd_forward : nullptr;
+  c.run = [shape, given](Operands& t, Stream& stream) {
+    const auto pass = prepared(prepare_conv_forward, typed(shape, t.in("x")), stream, given);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("x"), t.in("weight"), t.in("bias"), t.out("y"), scratch, stream);
   };
@@ -56,9 +75,9 @@ OpCase backward_data_case(const Layer& layer, Write mode) {
   OpCase c = named("conv_backward_data", shape, mode,
                    shape.weight.count() / shape.weight.c / shape.conv.groups);
   c.tensors = {read("dy", shape.y), read("weight", shape.weight), write("dx", shape.x, mode)};
-  c.run = [shape](Operands& t, Stream& stream) {
-    ConvBackwardData pass;
-    prepare_conv_backward_data(typed(shape, t.in("dy")), pass, stream);
+  const Prepare<ConvBackwardData> given = layer.winograd ? winograd_backward_data : nullptr;
+  c.run = [shape, given](Operands& t, Stream& stream) {
+    const auto pass = prepared(prepare_conv_backward_data, typed(shape, t.in("dy")), stream, given);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("dy"), t.in("weight"), t.out("dx"), scratch, stream);
   };
@@ -69,10 +88,12 @@ OpCase backward_filter_case(const Layer& layer, Write mode) {
   const ConvShape shape = shape_of(layer, mode);
   OpCase c = named("conv_backward_filter", shape, mode, shape.y.pixels());
   c.tensors = {read("x", shape.x), read("dy", shape.y), write("dweight", shape.weight, mode)};
-  if (shape.bias) c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
-  c.run = [shape](Operands& t, Stream& stream) {
-    ConvBackwardFilter pass;
-    prepare_conv_backward_filter(typed(shape, t.in("x")), pass, stream);
+  if (shape.bias && !layer.winograd)
+    c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
+  const Prepare<ConvBackwardFilter> given = layer.winograd ? winograd_backward_filter : nullptr;
+  c.run = [shape, given](Operands& t, Stream& stream) {
+    const auto pass =
+        prepared(prepare_conv_backward_filter, typed(shape, t.in("x")), stream, given);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("x"), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch, stream);
   };

@@ -104,8 +104,11 @@ std::vector<double> shares(std::int64_t channels) {
   return values;
 }
 
-// Every region and pixel loss that the form takes, with every option used by one of them.
-LossTerms terms_of(const Setting& s) {
+// Every region and pixel loss that the form takes, with every option used by one of them; `all`
+// with those that count pixels too, which other kernels sum.
+enum class Extent : std::uint8_t { few, all };
+
+LossTerms terms_of(const Setting& s, Extent extent) {
   LossTerms terms{{s.form, 255}, {}, {}};
   const std::vector<double> share = shares(s.logits.c);
   terms.regions.push_back({.weight = 0.7, .share = share});
@@ -120,6 +123,17 @@ LossTerms terms_of(const Setting& s) {
     terms.pixels.push_back({.kind = ce, .weight = 0.5, .smooth = 0.1});
     terms.pixels.push_back({.kind = ce, .class_weights = weights(s.logits.c)});
   }
+  if (extent == Extent::few) return terms;
+  if (!s.soft)  // an eps that does not vanish beside what float leaves of a count of one pixel
+    terms.regions.push_back(
+        {.weight = 0.3, .eps = 0.1, .share = share, .score = RegionLoss::Score::matthews});
+  terms.focal = FocalLoss{.weight = 0.8, .share = share};
+  if (s.logits.w % 2 == 1) {
+    terms.focal->gamma = 1.5;
+    terms.focal->alpha = 0.25;
+    terms.focal->normalized = true;
+  }
+  if (s.logits.h % 2 == 1) terms.focal->reduced_threshold = 0.5;
   return terms;
 }
 
@@ -138,10 +152,11 @@ void run_lovasz(Operands& t, const Lovasz& lovasz, Stream& stream) {
                  stream);
 }
 
+Extent extent_of(Write mode) { return mode == Write::add ? Extent::all : Extent::few; }
+
 OpCase forward_case(const Setting& s, Write mode, const std::string& what) {
-  const LossTerms terms = terms_of(s);
-  const std::int64_t slopes =
-      loss_slope_count(s.logits.c, static_cast<std::int64_t>(terms.pixels.size()));
+  const LossTerms terms = terms_of(s, extent_of(mode));
+  const std::int64_t slopes = loss_slope_count(s.logits.c, terms);
   return {.slot = "loss_forward",
           .what = what,
           .reduction = s.logits.pixels(),
@@ -193,11 +208,10 @@ struct Given {
 };
 
 OpCase backward_case(const Setting& s, Write mode, const std::string& what, Given given) {
-  LossTerms terms = terms_of(s);
+  LossTerms terms = terms_of(s, extent_of(mode));
   if (!given.sums) terms = {terms.label, {}, {}};
   std::vector<Operand> tensors{logits_of(s), label_of(s), write("dlogits", s.logits, mode)};
-  const std::int64_t slopes =
-      loss_slope_count(s.logits.c, static_cast<std::int64_t>(terms.pixels.size()));
+  const std::int64_t slopes = loss_slope_count(s.logits.c, terms);
   if (given.sums) tensors.push_back(typed(read("slopes", {1, 1, 1, slopes}), DType::f64));
   if (given.lovasz) tensors.push_back(read("slope", s.logits));
   if (given.scale) tensors.push_back(read("scale", {}, [](std::int64_t) { return 512.0; }));
@@ -226,7 +240,7 @@ OpCase nan_case(const Setting& s, bool lovasz) {
           .tensors = {logits, label_of(s), typed(read("one", {}, ones), DType::u8),
                       typed(update("counts", {1, 1, 1, confusion_cells(2)}, ones), DType::i64)},
           .features = features_of(s),
-          .run = [=, terms = terms_of(s)](Operands& t, Stream& stream) {
+          .run = [=, terms = terms_of(s, Extent::all)](Operands& t, Stream& stream) {
             const bool exact = stream.backend == Backend::reference;
             const DType real = exact ? DType::f64 : DType::f32;
             const Shape shape = t.in("logits").shape();
@@ -240,8 +254,8 @@ OpCase nan_case(const Setting& s, bool lovasz) {
             else
               loss_forward(
                   t.in("logits"), t.in("label"),
-                  t.temporary("slopes", {1, 1, 1, loss_slope_count(shape.c, 2)}, DType::f64), loss,
-                  terms, stream);
+                  t.temporary("slopes", {1, 1, 1, loss_slope_count(shape.c, terms)}, DType::f64),
+                  loss, terms, stream);
             confusion_count(In{loss.buffer}, t.in("one"), t.inout("counts"), {}, stream);
           }};
 }

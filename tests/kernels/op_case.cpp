@@ -248,13 +248,13 @@ AddCases::AddCases(std::vector<OpCase> (*make)()) {
 namespace {
 
 // The first value of a tensor that is further from the reference than allowed.
-void compare(const OpCase& op_case, const Operand& operand, DType dtype, const Operands& got,
-             const Operands& want, std::vector<std::string>& faults) {
+void compare(const OpCase& op_case, const Operand& operand, DType dtype, double amplification,
+             const Operands& got, const Operands& want, std::vector<std::string>& faults) {
   const std::int64_t count = operand.shape.count();
   double squares = 0;
   for (std::int64_t i = 0; i < count; ++i) squares += std::pow(want.value(operand.name, i), 2);
   const double rms = std::sqrt(squares / static_cast<double>(count));
-  const double allowed = tolerance(dtype, op_case.reduction, op_case.roundings);
+  const double allowed = amplification * tolerance(dtype, op_case.reduction, op_case.roundings);
   for (std::int64_t i = 0; i < count; ++i) {
     const double a = got.value(operand.name, i), b = want.value(operand.name, i);
     // Written so that a NaN on either side is a fault.
@@ -289,8 +289,8 @@ class Runs {
         faults.push_back(fmt::format("{}: other bits {}", operand.name, what));
       const bool from_feature = contains(case_.from_features, operand.name);
       if (is_first && case_.compare)
-        compare(case_, operand, from_feature ? place_.feature : got.dtype(operand.name), got, want_,
-                faults);
+        compare(case_, operand, from_feature ? place_.feature : got.dtype(operand.name),
+                place_.backend == Backend::cpu ? case_.amplification : 1, got, want_, faults);
     }
   }
 

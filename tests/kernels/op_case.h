@@ -121,6 +121,8 @@ struct OpCase {
   bool compare = true;
   /// How many times a value is rounded to the features' type on its way into an output.
   int roundings = 1;
+  /// How much larger the CPU's rounding errors are than those of a plain sum: an algorithm's doing.
+  double amplification = 1;
   /// Names of f32 outputs that a kernel computes in the features' type first (filter gradients).
   std::vector<std::string> from_features = {};
 };

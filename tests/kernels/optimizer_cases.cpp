@@ -77,6 +77,17 @@ void add_sgd(std::vector<OpCase>& cases, std::int64_t count, StepParams params, 
   cases.push_back(c);
 }
 
+void add_ema(std::vector<OpCase>& cases, std::int64_t count, StepParams params) {
+  const Shape s{1, 1, 1, count};
+  cases.push_back({.slot = "ema_update",
+                   .what = fmt::format("{} values, {}", count, words(params, Shadow::none)),
+                   .tensors = {read("weight", s), update("average", s)},
+                   .run = [=](Operands& t, Stream& stream) {
+                     ema_update(t.data("params", params), t.in("weight"), t.inout("average"),
+                                Ema{0.9}, stream);
+                   }});
+}
+
 void add_norm(std::vector<OpCase>& cases, std::int64_t count,
               std::vector<Segment> (*segments)(std::int64_t) = segments_of) {
   cases.push_back(
@@ -164,6 +175,8 @@ std::vector<OpCase> optimizer_cases() {
   const StepParams skipped{.step = 5, .lr = 1e-2, .gradient_scale = 0, .skip = 1};
   for (const std::int64_t count : {1, 100, 100003}) {
     add_norm(cases, count);
+    add_ema(cases, count, skipped);
+    for (const std::int64_t step : {1, 2}) add_ema(cases, count, {.step = step});
     for (const Shadow shadow : {Shadow::none, Shadow::kept}) {
       add_adamw(cases, count, skipped, shadow);
       add_sgd(cases, count, skipped, {.momentum = 0}, shadow);

@@ -56,7 +56,10 @@ TEST_CASE("expressions say what was written, spaces and defaults aside") {
 
 TEST_CASE("a written expression reads back as itself") {
   for (const char* text : {"0.5*dice + 0.5*bce(smooth=0.1)", "2*lovasz(per_image=true)",
-                           "tversky(smooth=1, eps=1e-05, alpha=0.3)", "softce + jaccard"}) {
+                           "tversky(smooth=1, eps=1e-05, alpha=0.3)", "softce + jaccard", "focal",
+                           "focal(alpha=0.25, gamma=1.5, normalized=true, reduced_threshold=0.5, "
+                           "class_weights=[1, 2, 3], reduction=sum)",
+                           "mcc", "mcc(eps=1e-07)"}) {
     CHECK(to_string(parse_loss(text)) == text);
     CHECK(to_string(parse_loss(to_string(parse_loss(text)))) == text);
   }
@@ -66,17 +69,16 @@ TEST_CASE("mistakes name the position, what stands there and the nearest name") 
   CHECK(message("0.5*dicce+bce") ==
         "error[E-loss] --loss \"0.5*dicce+bce\" - position 5: there is no loss 'dicce' - did you "
         "mean "
-        "'dice'? Known: bce, dice, jaccard, lovasz, softce, tversky");
+        "'dice'? Known: bce, dice, focal, jaccard, lovasz, mcc, softce, tversky");
   CHECK(message("softce(smoth=0.1)") ==
         "error[E-loss] --loss \"softce(smoth=0.1)\" - position 8: there is no option of softce "
         "'smoth' - did you mean 'smooth'? Known: smooth, ignore, reduction, class_weights");
-  CHECK(
-      message("") ==
-      "error[E-loss] --loss \"\" - position 1: expected loss - known: bce, dice, jaccard, lovasz, "
-      "softce, tversky");
+  CHECK(message("") ==
+        "error[E-loss] --loss \"\" - position 1: expected loss - known: bce, dice, focal, jaccard, "
+        "lovasz, mcc, softce, tversky");
   CHECK(message("dice + ") ==
-        "error[E-loss] --loss \"dice + \" - position 8: expected loss - known: bce, dice, jaccard, "
-        "lovasz, softce, tversky");
+        "error[E-loss] --loss \"dice + \" - position 8: expected loss - known: bce, dice, focal, "
+        "jaccard, lovasz, mcc, softce, tversky");
   CHECK(message("0*dice").find("position 1: a weight is above 0") != std::string::npos);
   CHECK(message("-1*dice").find("position 1: a weight is above 0") != std::string::npos);
   CHECK(message("1e999*dice").find("position 1: expected a finite number") != std::string::npos);
@@ -117,6 +119,13 @@ TEST_CASE("an expression is refused where it does not fit the shapes") {
   CHECK(refusal("dice(classes=[0])", kBinary).find("needs more than one class") !=
         std::string::npos);
   CHECK(refusal("lovasz+lovasz").find("lovasz stands twice") != std::string::npos);
+  CHECK(refusal("focal+focal(gamma=1)").find("focal stands twice") != std::string::npos);
+  CHECK(refusal("focal(alpha=25)").find("alpha between 0 and 1") != std::string::npos);
+  CHECK(refusal("focal(reduced_threshold=0)").find("reduced_threshold above 0") !=
+        std::string::npos);
+  CHECK(refusal("mcc").find("mcc is a loss of binary labels") != std::string::npos);
+  CHECK(refusal("mcc", kBinary, kPixels, DType::f32).find("mcc is a loss of binary labels") !=
+        std::string::npos);
   CHECK(refusal("dice(eps=0)").find("eps > 0") != std::string::npos);
   CHECK(refusal("softce(smooth=2)").find("smooth between 0 and 1") != std::string::npos);
 }

@@ -29,7 +29,11 @@ const std::vector<const char*> kElementLosses{"dice",
                                               "bce(smooth=0.1, pos_weight=3)",
                                               "lovasz",
                                               "lovasz(per_image=true)",
-                                              "0.5*dice+0.5*bce+0.2*lovasz"};
+                                              "focal",
+                                              "focal(alpha=0.25, gamma=1.5, normalized=true)",
+                                              "focal(gamma=0.5, reduced_threshold=0.4)",
+                                              "focal(gamma=0, reduction=sum)",
+                                              "0.5*dice+0.5*bce+0.2*lovasz+0.3*focal"};
 const std::vector<const char*> kClassLosses{
     "dice",
     "jaccard(log_loss=true, smooth=0.5)",
@@ -39,7 +43,10 @@ const std::vector<const char*> kClassLosses{
     "softce(smooth=0.1, class_weights=[1, 2, 3])",
     "lovasz",
     "lovasz(per_image=true)",
-    "0.5*lovasz+0.5*softce(smooth=0.1)+0.1*dice"};
+    "focal",
+    "focal(alpha=0.25, gamma=1.5, normalized=true, class_weights=[1, 2, 3])",
+    "focal(gamma=3, reduced_threshold=0.4)",
+    "0.3*focal+0.5*lovasz+0.5*softce(smooth=0.1)+0.1*dice"};
 
 LossLabel label(Shape shape, bool hard, int classes) {
   LossLabel l{shape, hard, golden::stream("losses.label", shape.count())};
@@ -52,13 +59,14 @@ std::vector<Problem> problems() {
   const Shape one{2, 3, 5, 1}, three{2, 3, 4, 3}, pixels{2, 3, 4, 1};
   LossLabel many = label(three, false, 2);
   for (double& t : many.values) t = t == 255 ? t : std::round(t);
-  return {
-      {"binary", one, golden::tensor("losses.logits", one, 3), label(one, true, 2), kElementLosses},
-      {"soft binary", one, golden::tensor("losses.logits", one, 3), label(one, false, 2),
-       kElementLosses},
-      {"multi-label", three, golden::tensor("losses.logits", three, 3), many, kElementLosses},
-      {"classes", three, golden::tensor("losses.logits", three, 3), label(pixels, true, 3),
-       kClassLosses}};
+  std::vector<const char*> binary{"mcc", "0.5*mcc(eps=0.1)+dice"};
+  binary.insert(binary.end(), kElementLosses.begin(), kElementLosses.end());
+  return {{"binary", one, golden::tensor("losses.logits", one, 3), label(one, true, 2), binary},
+          {"soft binary", one, golden::tensor("losses.logits", one, 3), label(one, false, 2),
+           kElementLosses},
+          {"multi-label", three, golden::tensor("losses.logits", three, 3), many, kElementLosses},
+          {"classes", three, golden::tensor("losses.logits", three, 3), label(pixels, true, 3),
+           kClassLosses}};
 }
 
 LossExpression ignoring(const char* text) {

@@ -45,7 +45,42 @@ Derivatives region_derivatives(const RegionLoss& loss, double tp, double fp, dou
   return {outer * score.tp, outer * score.fp, outer * score.fn};
 }
 
+// The correlation N / sqrt(R) of TP, FP, FN and TN, and its derivatives, by the quotient rule.
+struct Correlation {
+  double value, by_tp, by_fp, by_fn, by_tn;
+};
+Correlation correlation(double tp, double fp, double fn, double tn) {
+  const double a = tp + fp, b = tp + fn, c = tn + fp, d = tn + fn;
+  const double n = tp * tn - fp * fn, r = a * b * c * d;
+  auto by = [=](double dn, double dr) { return (dn * r - n * dr / 2) / (r * std::sqrt(r)); };
+  return {n / std::sqrt(r), by(tn, b * c * d + a * c * d), by(-fn, b * c * d + a * b * d),
+          by(-fp, a * c * d + a * b * c), by(tp, a * b * d + a * b * c)};
+}
+
+// A pixel's p counts for TP and against FN where the label is 1, for FP and against TN where it is
+// 0. With s = sign(p - t) the slopes by the sums of p and of |p - t| make p's: first + s * second.
+double add_matthews(const Problem& problem, const RegionLoss& loss, double* slopes) {
+  double mean = 0;
+  for (std::int64_t c = 0; c < problem.shape.c; ++c) {
+    double tp = 0, fp = 0, fn = 0, tn = 0, pixels = 0;
+    for (std::int64_t i = 0; i < problem.shape.pixels(); ++i) {
+      if (problem.ignored(i, c)) continue;
+      const double p = problem.probability(i, c), t = problem.target(i, c);
+      tp += p * t, fp += p * (1 - t), fn += (1 - p) * t, tn += (1 - p) * (1 - t), pixels += 1;
+    }
+    if (pixels == 0) continue;
+    const double share = loss.share[static_cast<std::size_t>(c)], e = loss.eps;
+    const Correlation k = correlation(tp + e, fp + e, fn + e, tn + e);
+    mean += share * (1 - k.value);
+    const double of_ones = k.by_fn - k.by_tp, of_zeros = k.by_tn - k.by_fp;
+    slopes[2 * c] += loss.weight * share * (of_ones + of_zeros) / 2;
+    slopes[2 * c + 1] += loss.weight * share * (of_zeros - of_ones) / 2;
+  }
+  return loss.weight * mean;
+}
+
 double add_region(const Problem& problem, const RegionLoss& loss, double* slopes) {
+  if (loss.score == RegionLoss::Score::matthews) return add_matthews(problem, loss, slopes);
   double mean = 0;
   std::vector<Overlap> sums;
   for (std::int64_t c = 0; c < problem.shape.c; ++c) {
@@ -102,6 +137,49 @@ double softce(const Problem& problem, const PixelLoss& loss, std::int64_t i) {
   return sum;
 }
 
+// Lin et al. 2017, eq. 4 and 5, with SMP's reduced threshold, of one logit: the loss and the
+// factor.
+struct FocalPart {
+  double loss, factor, by_loss, by_factor;  // by_: by the logit
+};
+FocalPart focal_part(const Problem& problem, const FocalLoss& loss, std::int64_t i,
+                     std::int64_t c) {
+  const double z = problem.logit(i, c), t = problem.target(i, c), p = 1 / (1 + std::exp(-z));
+  auto minus_log_sigmoid = [](double x) {
+    return std::max(-x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
+  };
+  const double entropy = t * minus_log_sigmoid(z) + (1 - t) * minus_log_sigmoid(-z);
+  const double p_t = std::exp(-entropy), r = loss.reduced_threshold.value_or(1);
+  const double balance = loss.alpha ? t * *loss.alpha + (1 - t) * (1 - *loss.alpha) : 1;
+  double factor = std::pow(-std::expm1(-entropy) / r, loss.gamma), by_factor = 0;
+  if (entropy > 0)  // d(1 - p_t) / dz = p_t (p - t)
+    by_factor = loss.gamma * factor / -std::expm1(-entropy) * p_t * (p - t);
+  if (loss.reduced_threshold && p_t < r) factor = 1, by_factor = 0;
+  return {balance * factor * entropy, factor, balance * (by_factor * entropy + factor * (p - t)),
+          by_factor};
+}
+
+// Per class the slopes by the sum of losses and by the sum of factors.
+double add_focal(const Problem& problem, const FocalLoss& loss, double* slopes) {
+  double value = 0;
+  for (std::int64_t c = 0; c < problem.shape.c; ++c) {
+    double sum = 0, factors = 0, pixels = 0;
+    for (std::int64_t i = 0; i < problem.shape.pixels(); ++i) {
+      if (problem.ignored(i, c)) continue;
+      const FocalPart part = focal_part(problem, loss, i, c);
+      sum += part.loss, factors += part.factor, pixels += 1;
+    }
+    if (pixels == 0) continue;
+    double scale = loss.weight * loss.share[static_cast<std::size_t>(c)];
+    if (!loss.sum) scale /= pixels;
+    if (loss.normalized) scale /= std::max(factors, 1e-6);
+    value += scale * sum;
+    slopes[2 * c] = scale;
+    slopes[2 * c + 1] = loss.normalized && factors > 1e-6 ? -scale * sum / factors : 0;
+  }
+  return value;
+}
+
 // Value and factor of a pixel loss: the factor is what every pixel's value is multiplied by.
 double add_pixel(const Problem& problem, const PixelLoss& loss, double& factor) {
   const bool ce = loss.kind == PixelLoss::Kind::softce;
@@ -118,6 +196,10 @@ double add_pixel(const Problem& problem, const PixelLoss& loss, double& factor) 
   return factor * sum;
 }
 
+std::int64_t focal_slopes(const Problem& problem, const LossTerms& terms) {
+  return 2 * problem.shape.c + static_cast<std::int64_t>(terms.pixels.size());
+}
+
 void forward(In logits, In label, Out slopes, Out loss, const LossTerms& terms, Stream&) {
   const Problem problem(logits, label, terms.label);
   double* out = slopes.as<double>();
@@ -126,6 +208,7 @@ void forward(In logits, In label, Out slopes, Out loss, const LossTerms& terms, 
   for (const RegionLoss& region : terms.regions) value += add_region(problem, region, out);
   for (std::size_t k = 0; k < terms.pixels.size(); ++k)
     value += add_pixel(problem, terms.pixels[k], out[2 * problem.shape.c + static_cast<int>(k)]);
+  if (terms.focal) value += add_focal(problem, *terms.focal, out + focal_slopes(problem, terms));
   put(loss, 0, value);
 }
 
@@ -172,6 +255,11 @@ double gradient(const Problem& problem, In slopes, In lovasz, const LossTerms& t
   for (std::size_t k = 0; k < terms.pixels.size(); ++k)
     dz += slopes.as<double>()[2 * problem.shape.c + static_cast<int>(k)] *
           pixel_gradient(problem, terms.pixels[k], i, c);
+  if (terms.focal && slopes) {
+    const double* by = slopes.as<double>() + focal_slopes(problem, terms) + 2 * c;
+    const FocalPart part = focal_part(problem, *terms.focal, i, c);
+    dz += by[0] * part.by_loss + by[1] * part.by_factor;
+  }
   return dz;
 }
 

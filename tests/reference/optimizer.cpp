@@ -47,6 +47,16 @@ void sgd(In params, In dweight, InOut weight, InOut velocity, Out shadow,
     }
 }
 
+void ema(In params, In weight, InOut average, Ema ema, Stream&) {
+  const StepParams& step = *params.as<StepParams>();
+  if (step.skip != 0) return;
+  for (std::int64_t i = 0; i < weight.shape().count(); ++i) {
+    const double w = weight.as<double>()[i];
+    double& mean = average.as<double>()[i];
+    mean = step.step > 1 ? ema.decay * mean + (1 - ema.decay) * w : w;
+  }
+}
+
 void norm(In dweight, Out result, const std::vector<Segment>& segments, Stream&) {
   double sum = 0;
   for (const Segment& segment : segments)
@@ -101,6 +111,7 @@ void prepare(In wish, In loss, In norm, InOut state, Out params, Out report, Upd
 void fill_optimizer() {
   adamw_update.reference = adamw;
   sgd_update.reference = sgd;
+  ema_update.reference = ema;
   gradient_norm.reference = norm;
   prepare_update.reference = prepare;
 }

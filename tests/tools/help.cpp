@@ -12,7 +12,8 @@ using namespace fjord::test;
 namespace {
 
 const std::vector<std::string> kPrograms = {"fjord-train",   "fjord-evaluate", "fjord-predict",
-                                            "fjord-inspect", "fjord-data",     "fjord-bench"};
+                                            "fjord-inspect", "fjord-data",     "fjord-bench",
+                                            "fjord-import"};
 
 }  // namespace
 
@@ -61,9 +62,9 @@ TEST_CASE("a program starts and prints its help at once") {
 TEST_CASE("a listing cut off by its reader ends quietly") {
   const TempFolder folder;
   const std::string program = std::string(FJORD_PROGRAMS) + "/fjord-inspect";
-  const std::string command = program + " --encoder resnet18 --size 64 --batch 1 --infer 2>" +
-                              (folder / "err").string() +
-                              " | head -n 1 >/dev/null; exit ${PIPESTATUS[0]}";
+  const std::string command =
+      program + " --device cpu --encoder resnet18 --size 64 --batch 1 --infer 2>" +
+      (folder / "err").string() + " | head -n 1 >/dev/null; exit ${PIPESTATUS[0]}";
   const int status = std::system(("bash -c '" + command + "'").c_str());
   CHECK(status == 0);
   CHECK(read_text(folder / "err").empty());

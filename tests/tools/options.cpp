@@ -147,7 +147,6 @@ TEST_CASE("what later builds will do is refused by name") {
         "fp32");
   for (const auto& args : std::vector<std::vector<std::string>>{{"--memory", "low"},
                                                                 {"--decoder-attention", "scse"},
-                                                                {"--ema", "0.99"},
                                                                 {"--swa-start", "5"},
                                                                 {"--swa-lr", "0.1"}})
     CHECK(refusal(std::vector<std::string>{"d"} + args).find("E-not-yet") != std::string::npos);

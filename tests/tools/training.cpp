@@ -14,6 +14,8 @@ using namespace fjord::test;
 
 namespace fs = std::filesystem;
 
+using Strings = std::vector<std::string>;
+
 TEST_CASE("a run leaves what the contract says") {
   const TrainedRun& trained = trained_run();
   REQUIRE_MESSAGE(trained.outcome.code == 0, trained.outcome.err);
@@ -104,6 +106,42 @@ TEST_CASE("stopped by a signal and gone on with, a run gives the same bytes") {
       CHECK(rows[i].val_miou == whole[i].val_miou);
     }
   }
+}
+
+TEST_CASE("--ema: scores and model files are of the average, and a stopped run loses none of it") {
+  const TempFolder folder;
+  const auto args = tiny_training(trained_run().data, folder / "whole") + Strings{"--ema", "0.7"};
+  const Outcome whole = run(args + Strings{"--json", "-"});
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  const auto file = [](const fs::path& run, const char* name) {
+    return read_text(run / "checkpoints/last" / name);
+  };
+  CHECK(file(folder / "whole", "model.safetensors") !=
+        file(trained_run().run, "model.safetensors"));
+  // The steps are those of a run without.
+  const auto losses = [](const fs::path& run) {
+    std::vector<double> column;
+    for (const auto& row : read_steps(run / "steps.csv")) column.push_back(row.loss);
+    return column;
+  };
+  CHECK(losses(folder / "whole") == losses(trained_run().run));
+  const Outcome score =
+      run({"fjord-evaluate", (folder / "whole").string(), (trained_run().data / "val").string(),
+           "--which", "last", "--json", "-"});
+  REQUIRE_MESSAGE(score.code == 0, score.err);
+  CHECK(score.json()["miou"].get<double>() ==
+        doctest::Approx(read_metrics(folder / "whole/metrics.csv").back().val_miou.value())
+            .epsilon(1e-5));
+
+  const fs::path out = folder / "stopped";
+  const pid_t pid = start(with(args, "--out", out.string()), {.folder = folder.path});
+  REQUIRE(wait_for_file(out / "steps.csv", "\n1,"));
+  ::kill(pid, SIGTERM);
+  CHECK(wait_for(pid) == 75);
+  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
+  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+  for (const char* name : {"model.safetensors", "training.safetensors"})
+    CHECK(file(out, name) == file(folder / "whole", name));
 }
 
 TEST_CASE("SIGHUP: saved and stopped with 75, unless nohup has it ignored") {

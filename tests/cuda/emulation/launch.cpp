@@ -85,6 +85,11 @@ const std::map<std::string, std::int64_t>& launched_kernels() { return launched;
 
 }  // namespace emulation
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  return emulation::fail(emulation::card().code);
+}
+
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   using namespace emulation;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;

@@ -16,6 +16,8 @@ struct Card {
   int major = 9, minor = 0, multiprocessors = 132;
   std::size_t memory_bytes = std::size_t{4} << 30;
   std::size_t shared_optin_bytes = 227 * 1024;
+  cudaError_t code = cudaSuccess;  // asked for a kernel: whether the program holds code for it
+  cudaError_t lost = cudaSuccess;  // what every call answers once the card has fallen off its bus
 };
 Card& card();
 
@@ -58,6 +60,11 @@ const char* cudaGetErrorName(cudaError_t error);
 /// For cudaErrorLaunchFailure the faults that the emulation found.
 const char* cudaGetErrorString(cudaError_t error);
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel);
+template <class... Parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*kernel)(Parameters...)) {
+  return cudaFuncGetAttributes(attributes, reinterpret_cast<const void*>(kernel));
+}
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 template <class... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute attribute,

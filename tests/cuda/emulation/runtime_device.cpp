@@ -31,7 +31,10 @@ std::recursive_mutex& runtime_mutex() {
   return mutex;
 }
 
-cudaError_t outcome() { return has_untold_findings() ? fail(cudaErrorLaunchFailure) : cudaSuccess; }
+cudaError_t outcome() {
+  if (card().lost != cudaSuccess) return fail(card().lost);
+  return has_untold_findings() ? fail(cudaErrorLaunchFailure) : cudaSuccess;
+}
 
 }  // namespace emulation
 

@@ -39,6 +39,7 @@ StreamState& state_of(cudaStream_t stream) { return stream ? *stream : null_stre
 
 cudaError_t submit(cudaStream_t handle, std::string what, std::function<void()> run) {
   const std::lock_guard guard(runtime_mutex());
+  if (card().lost != cudaSuccess) return fail(card().lost);
   if (handle && !all_streams().contains(handle)) return fail(cudaErrorInvalidResourceHandle);
   StreamState& stream = state_of(handle);
   const auto work = std::make_shared<Work>(Work{std::move(what), std::move(run), {}});

@@ -161,7 +161,7 @@ void add_losses(std::vector<Measured>& all) {
   const Shape pixels{2, 128, 128, 1};
   const auto label = [](std::int64_t i) { return uniform(3, i, 0, 2); };
   const LossTerms terms{{LabelForm::elements, 255}, {{.share = {1.0}}}, {{.weight = 0.5}}};
-  const std::int64_t slopes = loss_slope_count(1, 1);
+  const std::int64_t slopes = loss_slope_count(1, terms);
   all.push_back({make("loss_forward", "Dice and BCE",
                       {read("logits", pixels), typed(read("label", pixels, label), DType::u8),
                        typed(write("slopes", {1, 1, 1, slopes}), DType::f64), write("loss", {})},

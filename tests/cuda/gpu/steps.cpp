@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -28,14 +27,6 @@ struct Settings {
   Shape image{4, 128, 128, 3};
   int steps = 5;
 };
-
-Precision precision_of(const std::string& name) {
-  const std::map<std::string, Precision> known{{"fp32", Precision::fp32},
-                                               {"tf32", Precision::tf32},
-                                               {"bf16", Precision::bf16},
-                                               {"fp16", Precision::fp16}};
-  return known.at(name);
-}
 
 // Throws std::exception for anything it does not know.
 Settings settings_of(const std::vector<std::string>& arguments) {

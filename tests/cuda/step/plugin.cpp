@@ -1,6 +1,7 @@
 // The CUDA backend as a library that a program opens: here with the emulated card behind it.
 #include "kernels/plugin.h"
 
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -46,6 +47,22 @@ TEST_CASE("without a library, or with one that is none: exit 6, and what to do")
           enable_cuda_from("/nowhere/libfjord_cuda.so");
         }).find("error[E-device-library] /nowhere/libfjord_cuda.so - ") == 0);
   CHECK(refusal([] { device(Backend::cuda); }).find("error[E-device-build]") == 0);
+}
+
+TEST_CASE("a library of another state of the sources is refused") {
+  void* const library = ::dlopen(FJORD_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  REQUIRE((library != nullptr));
+  auto* const fill = reinterpret_cast<FillCuda*>(::dlsym(library, "fjord_fill_cuda"));
+  REQUIRE((fill != nullptr));
+  std::string other = plugin_key();
+  CHECK(other.starts_with("fjord-cuda "));
+  char& digit = other[std::string_view("fjord-cuda ").size()];
+  digit = digit == '0' ? '1' : '0';
+  Device* device = nullptr;
+  CHECK(std::string(fill(other.c_str(), AnyKernel::first, &device)) ==
+        "device-library\nits CUDA backend is of another build\ninstall both from one");
+  CHECK(!device);
+  CHECK(!adamw_update.filled(Backend::cuda));
 }
 
 TEST_CASE("slots are filled by name, and a training step runs in the library") {

@@ -9,52 +9,12 @@
 
 #include "engine/checkpoint.h"
 #include "tests/cuda/emulation/runtime.h"
-#include "tests/cuda/step/twins.h"
-#include "tests/engine/toy.h"
+#include "tests/cuda/step/toys.h"
 
 using namespace fjord;
 using namespace fjord::test;
 
 namespace {
-
-constexpr Shape kImages{2, 16, 16, 3};
-
-TrainerOptions toy_options(Backend backend, Precision precision = Precision::fp32) {
-  TrainerOptions o;
-  o.image = kImages;
-  o.loss = parse_loss("0.5*dice+0.5*bce");
-  o.schedule.lr = 1e-2;
-  o.epochs = 2;
-  o.seed = 1;
-  o.backend = backend;
-  o.precision = precision;
-  return o;
-}
-
-struct Toy {
-  explicit Toy(const TrainerOptions& o) : backend(o.backend), trainer(toy_model(), parameters, o) {}
-
-  void fill(int number) {
-    Waves waves(kImages, 100);
-    waves.start(0, number);
-    waves.next(trainer.images(), trainer.labels());
-  }
-  double step(int number) {
-    fill(number);
-    return trainer.step(1e-2).loss;
-  }
-  std::vector<float> weights() const {
-    std::vector<float> values(static_cast<std::size_t>(parameters.weight_count()));
-    Stream in_order = stream(backend);
-    device(backend).download(values.data(), parameters.weights.data, parameters.weights.bytes(),
-                             in_order);
-    return values;
-  }
-
-  Backend backend;
-  Parameters parameters;
-  Trainer trainer;
-};
 
 struct Recorder : Observer {
   void on_step(const StepReport& report) override { steps.push_back(report); }
@@ -128,6 +88,41 @@ TEST_CASE("a run reports every step and epoch, a step late or at the end") {
           on_cpu.epochs[i].validation.confusion.pixels());
     check_close(*on_cuda.epochs[i].validation.confusion.metrics().miou,
                 *on_cpu.epochs[i].validation.confusion.metrics().miou, 2e-2);
+  }
+}
+
+TEST_CASE("gradients are clipped and weights averaged as on the CPU, with 16-bit filters too") {
+  enable_backends();
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    TrainerOptions on_cpu = toy_options(Backend::cpu),
+                   on_cuda = toy_options(Backend::cuda, precision);
+    for (TrainerOptions* o : {&on_cpu, &on_cuda}) {
+      o->optimizer.kind = OptimizerKind::sgd;  // AdamW forgets a gradient's size
+      o->optimizer.clip_norm = 0.1;
+      o->optimizer.average = Ema{0.7};
+    }
+    Recorder cpu_reports, cuda_reports;
+    Waves train(kImages, 3), validation(kImages, 2);
+    Toy cpu(on_cpu), cuda(on_cuda);
+    cpu.trainer.fit(train, validation, cpu_reports);
+    cuda.trainer.fit(train, validation, cuda_reports);
+    REQUIRE(cuda_reports.epochs.size() == 2);
+    CHECK(cpu_reports.steps[0].gradient_norm > 0.1);
+    const double bound = precision == Precision::fp32 ? 1e-3 : 3e-2;
+    for (int i : {0, 1})
+      check_close(cuda_reports.epochs[i].validation.loss, cpu_reports.epochs[i].validation.loss,
+                  bound);
+    const auto score = [&] {
+      return cuda.trainer.evaluator().score(validation, kImages, 1, 0.5, &on_cuda.loss).loss;
+    };
+    const double trained = score();
+    const std::vector<float> weights = cuda.weights();
+    cuda.trainer.optimizer().exchange_average();
+    CHECK(score() == cuda_reports.epochs.back().validation.loss);
+    CHECK(score() != trained);
+    cuda.trainer.optimizer().exchange_average();
+    CHECK(cuda.weights() == weights);
+    CHECK(score() == trained);
   }
 }
 

@@ -1,6 +1,7 @@
 // Two backends side by side.
 #include "tests/cuda/step/twins.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -21,24 +22,6 @@ Model model_of(const TwinOptions& options) {
       .encoder = options.encoder, .in_channels = 3, .classes = options.classes};
   return [model](Net net, Tensor image) { return build_model(net, image, model); };
 }
-
-/// Memory of a backend's device with values of the host.
-struct Placed {
-  Placed(Backend backend, Shape shape, DType dtype, const void* values)
-      : backend(backend), buffer{"", shape, dtype, nullptr}, block(backend, buffer.bytes()) {
-    buffer.data = block.data();
-    Stream in_order = stream(backend);
-    if (values) device(backend).upload(buffer.data, values, buffer.bytes(), in_order);
-  }
-  void download(void* to) const {
-    Stream in_order = stream(backend);
-    device(backend).download(to, buffer.data, buffer.bytes(), in_order);
-  }
-
-  Backend backend;
-  Buffer buffer;
-  DeviceBlock block;
-};
 
 struct Scenes {
   std::vector<std::uint8_t> images, labels;
@@ -91,6 +74,8 @@ Twin::Twin(const TwinOptions& options, Backend backend, Precision precision) : b
   o.seed = 3;
   o.backend = backend;
   o.precision = precision;
+  // As the programs have it: a card augments by itself, the CPU's batches come ready.
+  if (backend == Backend::cuda) o.raw = SceneBatches::raw_images(options.classes);
   trainer = std::make_unique<Trainer>(model_of(options), parameters, o);
 }
 
@@ -120,32 +105,43 @@ void Twin::take_state(Twin& from) {
   trainer->optimizer().set_progress(progress);
 }
 
-void fill_batch(Twin& twin, int classes, int number) {
-  const Scenes scenes = draw_scenes(classes, number);
-  std::vector<AugmentSample> samples;
+SceneBatches::SceneBatches(int classes, int number) : classes_(classes), number_(number) {}
+
+RawImages SceneBatches::raw_images(int classes) {
+  return {.source = {1, kSource, kSource, 3},
+          .dtype = DType::u8,
+          .scale = std::vector<float>(3, 1 / 128.0f),
+          .offset = std::vector<float>(3, -0.9f),
+          .image = {.range = 255},
+          .label = {.outside = static_cast<std::uint8_t>(classes == 1 ? 0 : 255)}};
+}
+
+int SceneBatches::next_raw(const RawBatch& batch) {
+  const Scenes scenes = draw_scenes(classes_, number_);
+  std::ranges::copy(scenes.images, static_cast<std::uint8_t*>(batch.pixels));
+  std::ranges::copy(scenes.labels, batch.classes);
   const AugmentFrame frame{kBatch.h, kBatch.w, kSource, kSource, AugmentPolicy::standard};
   for (std::uint32_t i = 0; i < kBatch.n; ++i)
-    samples.push_back(
-        draw_augmentation(Philox{5}, 0, static_cast<std::uint32_t>(number) * 2 + i, frame));
-  const std::vector<float> scale(3, 1 / 128.0f), offset(3, -0.9f);
+    batch.samples[i] =
+        draw_augmentation(Philox{5}, 0, static_cast<std::uint32_t>(number_) * 2 + i, frame);
+  ++number_;
+  return static_cast<int>(kBatch.n);
+}
+
+// The CPU's way: ready before the step sees them.
+int SceneBatches::next(float* images, std::uint8_t* labels) {
+  const RawImages raw = raw_images(classes_);
   const Shape source{kBatch.n, kSource, kSource, 3};
-  const Backend b = twin.backend;
-  const Placed image(b, source, DType::u8, scenes.images.data());
-  const Placed label(b, {source.n, kSource, kSource, 1}, DType::u8, scenes.labels.data());
-  const Placed draws(b,
-                     {1, 1, 1, static_cast<std::int64_t>(samples.size() * sizeof(AugmentSample))},
-                     DType::u8, samples.data());
-  const Placed scales(b, {1, 1, 1, 3}, DType::f32, scale.data());
-  const Placed offsets(b, {1, 1, 1, 3}, DType::f32, offset.data());
-  Placed images(b, kBatch, DType::f32, nullptr);
-  Placed labels(b, {kBatch.n, kBatch.h, kBatch.w, 1}, DType::u8, nullptr);
-  Stream in_order = stream(b);
-  augment_image(In{&image.buffer}, In{&draws.buffer}, In{&scales.buffer}, In{&offsets.buffer},
-                Out{&images.buffer}, {.range = 255}, in_order);
-  augment_label(In{&label.buffer}, In{&draws.buffer}, Out{&labels.buffer},
-                {.outside = static_cast<std::uint8_t>(classes == 1 ? 0 : 255)}, in_order);
-  images.download(twin.trainer->images());
-  labels.download(twin.trainer->labels());
+  std::vector<std::uint8_t> pixels(source.count()), classes(source.pixels());
+  std::vector<AugmentSample> samples(kBatch.n);
+  const int count = next_raw({pixels.data(), classes.data(), samples.data()});
+  augment_on_host(raw, {pixels.data(), classes.data(), samples.data()}, kBatch, images, labels);
+  return count;
+}
+
+void fill_batch(Twin& twin, int classes, int number) {
+  SceneBatches batches(classes, number);
+  twin.trainer->fill(batches);
 }
 
 double relative_distance(const float* a, const float* b, std::int64_t count) {

@@ -36,8 +36,22 @@ struct Twin {
 
 inline constexpr Shape kBatch{2, 64, 64, 3};
 
-/// The batch of that number, drawn and augmented (standard policy) by the backend's own kernels,
-/// put where the trainer takes it from.
+/// Drawn scenes under the standard augmentation, from one number on, ready or raw.
+class SceneBatches : public BatchSource {
+ public:
+  SceneBatches(int classes, int number);
+  static RawImages raw_images(int classes);
+
+  void start(int, std::int64_t) override {}
+  int next(float* images, std::uint8_t* labels) override;
+  int next_raw(const RawBatch& batch) override;
+  std::int64_t batches() const override { return 1000; }
+
+ private:
+  int classes_, number_;
+};
+
+/// The batch of that number to the trainer: raw on the card, ready on the CPU.
 void fill_batch(Twin& twin, int classes, int number);
 
 /// |a - b| / |b| by norm, 0 for two zeros.

@@ -1,0 +1,184 @@
+// The driver of forward and backward-data.
+#include "kernels/cpu/winograd/convolution.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/parallel.h"
+
+namespace fjord::winograd {
+
+namespace {
+
+/// Of transformed pixels and one panel's products: what a core's own cache holds beside the panel's
+/// filters.
+constexpr std::int64_t kBlockFloats = 80 * 1024;
+/// Of the pixels that all threads share, in the cache that they share.
+constexpr std::int64_t kSharedFloats = 3 * 1024 * 1024;
+constexpr std::int64_t kSharedTiles = 96;
+/// Filters larger than this are read once for many tiles rather than once for each block.
+constexpr std::int64_t kLargeFilters = 30 << 18;
+
+/// Floats of an output from which on it is written past the caches, which saves reading it first.
+constexpr std::int64_t kStreamed = 1 << 18;
+
+}  // namespace
+
+Convolution::Convolution(const Pass& pass, int workers)
+    : pass_(pass),
+      loops_(winograd_loops()),
+      workers_(workers),
+      tiles_(pass.out),
+      panels_(pass.out.c, loops_.width),
+      depth_(divide_up(pass.in.c, loops_.width) * loops_.width),
+      filter_plane_(odd_lines(depth_ * panels_.width)) {
+  const std::int64_t points = kWinogradPoints;
+  const std::int64_t filters = panels_.count * points * filter_plane_;
+  const std::int64_t rows = panels_.vectors == 2 ? loops_.wide_rows : loops_.narrow_rows;
+  const std::int64_t few = loops_.width == 16 ? 8 : 2 * rows;
+  together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters;
+  if (together_) {
+    const std::int64_t most = std::max<std::int64_t>(rows, kSharedFloats / (points * depth_));
+    block_ = std::min(tiles_.count, most);
+    products_block_ = std::min(block_, kSharedTiles);
+  } else {
+    const std::int64_t most = kBlockFloats / (points * (depth_ + panels_.width));
+    block_ = most >= rows ? most / rows * rows : few;
+    products_block_ = block_;
+  }
+  const std::int64_t line = 16;
+  stream_ = loops_.width == line && pass.out.c % line == 0 && pass.out.count() > kStreamed;
+  in_place_ = !together_ && panels_.count == 1 && panels_.width <= depth_;
+  pixel_plane_ = odd_lines(block_ * depth_);
+  product_plane_ = in_place_ ? pixel_plane_ : odd_lines(products_block_ * panels_.width);
+
+  // Used once by one thread: then they need not all be there at a time.
+  by_panel_ = together_ && products_block_ == tiles_.count && panels_.count >= workers_;
+  layout_.take(by_panel_ ? 0 : filters);
+  pixels_at_ = layout_.take(together_ ? points * pixel_plane_ : 0);
+  own_products_ = together_ || in_place_ ? 0 : points * pixel_plane_;
+  own_filters_ = own_products_ + (in_place_ ? points * pixel_plane_ : points * product_plane_);
+  per_worker_ = own_filters_ + (by_panel_ ? points * filter_plane_ : 0);
+  own_at_ = layout_.take(per_worker_ * workers_);
+}
+
+// A block of depths of one panel, whose points begin at `points`.
+void Convolution::transform_filters(const float* weight, std::int64_t panel, std::int64_t depth,
+                                    float* points) const {
+  const Shape in = pass_.in, out = pass_.out;
+  loops_.filter({.weight = weight,
+                 .filters = pass_.turned ? in.c : out.c,
+                 .channels = pass_.turned ? out.c : in.c,
+                 .first_lane = panel * panels_.width,
+                 .first_depth = depth,
+                 .turned = pass_.turned,
+                 .points = points + depth * panels_.width,
+                 .plane = filter_plane_,
+                 .panel = panels_.width});
+}
+
+void Convolution::transform_filters(const Call& call) const {
+  const std::int64_t blocks = depth_ / loops_.width;
+  parallel_for(panels_.count * blocks, [&](std::int64_t i) {
+    const std::int64_t panel = i / blocks;
+    transform_filters(call.weight, panel, i % blocks * loops_.width,
+                      call.scratch + panel * kWinogradPoints * filter_plane_);
+  });
+}
+
+const float* Convolution::filters_of(const Call& call, std::int64_t panel, int worker) const {
+  if (!by_panel_) return call.scratch + panel * kWinogradPoints * filter_plane_;
+  float* points = call.scratch + own_at_ + worker * per_worker_ + own_filters_;
+  for (std::int64_t depth = 0; depth < depth_; depth += loops_.width)
+    transform_filters(call.weight, panel, depth, points);
+  return points;
+}
+
+void Convolution::multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles,
+                           const float* filters, const PixelPoints& products) const {
+  for (std::int64_t point = 0; point < kWinogradPoints; ++point)
+    loops_.multiply({.tiles = tiles,
+                     .depth = depth_,
+                     .vectors = panels_.vectors,
+                     .pixels = pixels.data + point * pixels.plane + slot * loops_.width,
+                     .pixel_step = pixels.tiles * loops_.width,
+                     .filters = filters + point * filter_plane_,
+                     .products = products.data + point * products.plane,
+                     .product_step = products.tiles * loops_.width});
+}
+
+void Convolution::to_pixels(const PixelPoints& products, Range tiles, std::int64_t panel,
+                            const Edge& edge, float* out) const {
+  const Shape s = pass_.out;
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    const Tiles::Place p = tiles_.at(tile);
+    const std::int64_t image = p.image * s.h * s.w * s.c;
+    loops_.output(products, tile - tiles.begin,
+                  {.image = out + image,
+                   .plus = edge.plus ? edge.plus + image : nullptr,
+                   .bias = edge.bias,
+                   .h = s.h,
+                   .w = s.w,
+                   .channels = s.c,
+                   .y = p.y,
+                   .x = p.x,
+                   .first = panel * panels_.width,
+                   .relu = edge.relu,
+                   .stream = stream_});
+  }
+}
+
+void Convolution::run(const float* in, const float* weight, const Edge& edge, float* out,
+                      float* scratch) const {
+  const Call call{in, weight, edge, out, scratch};
+  if (!by_panel_) transform_filters(call);
+  if (together_)
+    run_together(call);
+  else
+    run_own_blocks(call);
+}
+
+// Many tiles: each thread takes blocks of its own, small enough for its cache.
+void Convolution::run_own_blocks(const Call& call) const {
+  const std::int64_t blocks = divide_up(tiles_.count, block_);
+  parallel_pieces(blocks, workers_, [&](std::size_t i, int worker) {
+    const Range own = part(tiles_.count, blocks, static_cast<std::int64_t>(i));
+    float* data = call.scratch + own_at_ + worker * per_worker_;
+    const PixelPoints pixels{data, pixel_plane_, block_, 1};
+    const PixelPoints products{data + own_products_, product_plane_, block_, panels_.vectors};
+    for (std::int64_t tile = own.begin; tile < own.end; ++tile)
+      loops_.input(patch_of(call.in, pass_.in, tiles_.at(tile), pass_.padding), pixels,
+                   tile - own.begin);
+    for (std::int64_t panel = 0; panel < panels_.count; ++panel) {
+      multiply(pixels, 0, own.size(), filters_of(call, panel, worker), products);
+      to_pixels(products, own, panel, call.edge, call.out);
+    }
+    if (stream_) loops_.fence();
+  });
+}
+
+// Few tiles, or filters that are better read once: all threads transform the pixels of one block,
+// then each takes panels of outputs.
+void Convolution::run_together(const Call& call) const {
+  const PixelPoints pixels{call.scratch + pixels_at_, pixel_plane_, block_, 1};
+  const std::int64_t blocks = divide_up(tiles_.count, block_);
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    const Range block = part(tiles_.count, blocks, i);
+    parallel_for(block.size(), [&](std::int64_t slot) {
+      const Tiles::Place place = tiles_.at(block.begin + slot);
+      loops_.input(patch_of(call.in, pass_.in, place, pass_.padding), pixels, slot);
+    });
+    const std::int64_t pieces = divide_up(block.size(), products_block_);
+    parallel_pieces(panels_.count * pieces, workers_, [&](std::size_t task, int worker) {
+      const std::int64_t panel = static_cast<std::int64_t>(task) / pieces;
+      const Range own = part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces);
+      const PixelPoints products{call.scratch + own_at_ + worker * per_worker_ + own_products_,
+                                 product_plane_, products_block_, panels_.vectors};
+      multiply(pixels, own.begin, own.size(), filters_of(call, panel, worker), products);
+      to_pixels(products, {block.begin + own.begin, block.begin + own.end}, panel, call.edge,
+                call.out);
+      if (stream_) loops_.fence();
+    });
+  }
+}
+
+}  // namespace fjord::winograd

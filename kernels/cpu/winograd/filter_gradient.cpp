@@ -1,0 +1,126 @@
+// The driver of backward-filter.
+#include "kernels/cpu/winograd/filter_gradient.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/parallel.h"
+
+namespace fjord::winograd {
+
+namespace {
+
+/// Floats of a block's operands: in a core's own cache, or in the one that all share.
+constexpr std::int64_t kOwnFloats = 80 * 1024, kSharedFloats = 1 << 20;
+constexpr std::int64_t kOwnTiles = 32, kSharedTiles = 64;
+/// Partial sums: at most so many, and so many floats of them.
+constexpr std::int64_t kMostPieces = 16, kPieceFloats = 3 << 20;
+
+}  // namespace
+
+FilterGradient::FilterGradient(const ConvShape& s, int workers)
+    : x_(s.x),
+      y_(s.y),
+      padding_(s.conv.padding),
+      loops_(winograd_loops()),
+      workers_(workers),
+      tiles_(s.y),
+      panels_(s.x.c, loops_.width),
+      filters_(divide_up(s.y.c, loops_.width) * loops_.width),
+      sum_plane_(odd_lines(panels_.count * panels_.width * filters_)) {
+  const std::int64_t points = kWinogradPoints;
+  const std::int64_t channels = panels_.count * panels_.width, sums = points * sum_plane_;
+  const std::int64_t per_tile = points * (channels + filters_);
+  const std::int64_t own = std::max(kOwnTiles, kOwnFloats / per_tile);
+  pieces_ = std::min({kMostPieces, kPieceFloats / sums, tiles_.count / (2 * own)});
+  const bool apart = pieces_ > 1;
+  if (!apart) pieces_ = 1;
+  block_ = std::min(tiles_.count, apart ? own : std::max(kSharedTiles, kSharedFloats / per_tile));
+  gradient_plane_ = odd_lines(block_ * filters_);
+  pixel_plane_ = odd_lines(block_ * channels);
+  per_worker_ = points * (gradient_plane_ + pixel_plane_);
+  sums_at_ = layout_.take(pieces_ * sums);
+  operands_at_ = layout_.take(apart ? workers_ * per_worker_ : per_worker_);
+}
+
+FilterGradient::Operands FilterGradient::operands(float* data) const {
+  return {{data, gradient_plane_, block_, 1},
+          {data + kWinogradPoints * gradient_plane_, pixel_plane_, block_, panels_.vectors}};
+}
+
+void FilterGradient::to_points(const Operands& to, const float* x, const float* dy,
+                               std::int64_t tile, std::int64_t slot) const {
+  const Tiles::Place place = tiles_.at(tile);
+  loops_.gradient(patch_of(dy, y_, place, 0), to.gradients, slot);
+  loops_.input(patch_of(x, x_, place, padding_), to.pixels, slot);
+}
+
+void FilterGradient::accumulate(const Operands& from, std::int64_t tiles, std::int64_t point,
+                                std::int64_t panel, float* sums, bool first) const {
+  const float* gradients = from.gradients.data + point * gradient_plane_;
+  const float* pixels = from.pixels.data + point * pixel_plane_ + panel * block_ * panels_.width;
+  float* to = sums + point * sum_plane_ + panel * filters_ * panels_.width;
+  for (std::int64_t k = 0; k < filters_; k += loops_.width)
+    loops_.accumulate(tiles, panels_.vectors, gradients + k * block_, pixels,
+                      to + k * panels_.width, first);
+}
+
+void FilterGradient::run(const float* x, const float* dy, Out dweight, float* scratch) const {
+  if (pieces_ > 1)
+    sum_apart(x, dy, scratch);
+  else
+    sum_together(x, dy, scratch);
+  to_filters(scratch + sums_at_, dweight);
+}
+
+// Small sums: one for each piece of the tiles, by one thread.
+void FilterGradient::sum_apart(const float* x, const float* dy, float* scratch) const {
+  parallel_pieces(pieces_, workers_, [&](std::size_t piece, int worker) {
+    const Range own = part(tiles_.count, pieces_, static_cast<std::int64_t>(piece));
+    float* sums =
+        scratch + sums_at_ + static_cast<std::int64_t>(piece) * kWinogradPoints * sum_plane_;
+    const Operands held = operands(scratch + operands_at_ + worker * per_worker_);
+    const std::int64_t blocks = divide_up(own.size(), block_);
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      const Range block = part(own.size(), blocks, i);
+      for (std::int64_t slot = 0; slot < block.size(); ++slot)
+        to_points(held, x, dy, own.begin + block.begin + slot, slot);
+      for (std::int64_t point = 0; point < kWinogradPoints; ++point)
+        for (std::int64_t panel = 0; panel < panels_.count; ++panel)
+          accumulate(held, block.size(), point, panel, sums, i == 0);
+    }
+  });
+}
+
+// Large sums: one, of which each thread takes points and panels.
+void FilterGradient::sum_together(const float* x, const float* dy, float* scratch) const {
+  const Operands held = operands(scratch + operands_at_);
+  const std::int64_t blocks = divide_up(tiles_.count, block_);
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    const Range block = part(tiles_.count, blocks, i);
+    parallel_for(block.size(),
+                 [&](std::int64_t slot) { to_points(held, x, dy, block.begin + slot, slot); });
+    parallel_pieces(kWinogradPoints * panels_.count, workers_, [&](std::size_t task, int) {
+      const auto t = static_cast<std::int64_t>(task);
+      accumulate(held, block.size(), t / panels_.count, t % panels_.count, scratch + sums_at_,
+                 i == 0);
+    });
+  }
+}
+
+void FilterGradient::to_filters(const float* sums, Out dweight) const {
+  parallel_for(y_.c, [&](std::int64_t filter) {
+    for (std::int64_t panel = 0; panel < panels_.count; ++panel)
+      loops_.filter_gradient({.sums = sums + (panel * filters_ + filter) * panels_.width,
+                              .plane = sum_plane_,
+                              .panel = panels_.width,
+                              .pieces = pieces_,
+                              .piece = kWinogradPoints * sum_plane_},
+                             {.dweight = dweight.as<float>(),
+                              .channels = x_.c,
+                              .filter = filter,
+                              .first_channel = panel * panels_.width,
+                              .add = dweight.write == Write::add});
+  });
+}
+
+}  // namespace fjord::winograd

@@ -1,0 +1,46 @@
+// The driver of backward-filter, F(3x3, 4x4): sums over tiles of products at each of the 36 points,
+// then one transform back to the filters.
+#pragma once
+
+#include "kernels/conv.h"
+#include "kernels/cpu/winograd/layout.h"
+
+namespace fjord::winograd {
+
+class FilterGradient {
+ public:
+  /// For at most that many threads, which change no bit: the partial sums follow from the shape.
+  FilterGradient(const ConvShape& shape, int workers);
+
+  std::size_t scratch_bytes() const { return layout_.bytes(); }
+  void run(const float* x, const float* dy, Out dweight, float* scratch) const;
+
+ private:
+  struct Operands {
+    PixelPoints gradients, pixels;
+  };
+  Operands operands(float* data) const;
+  void to_points(const Operands& to, const float* x, const float* dy, std::int64_t tile,
+                 std::int64_t slot) const;
+  void accumulate(const Operands& from, std::int64_t tiles, std::int64_t point, std::int64_t panel,
+                  float* sums, bool first) const;
+  void sum_apart(const float* x, const float* dy, float* scratch) const;
+  void sum_together(const float* x, const float* dy, float* scratch) const;
+  void to_filters(const float* sums, Out dweight) const;
+
+  const Shape x_, y_;
+  const std::int64_t padding_;
+  const WinogradLoops& loops_;
+  const int workers_;
+  const Tiles tiles_;
+  const Panels panels_;           // of x's channels
+  const std::int64_t filters_;    // filled up to a whole vector
+  const std::int64_t sum_plane_;  // floats of all filters at one point
+  std::int64_t pieces_ = 1;       // partial sums; with one, all threads work on it
+  std::int64_t block_ = 0;        // tiles held at a time
+  std::int64_t gradient_plane_ = 0, pixel_plane_ = 0;
+  std::int64_t sums_at_ = 0, operands_at_ = 0, per_worker_ = 0;
+  Layout layout_;
+};
+
+}  // namespace fjord::winograd

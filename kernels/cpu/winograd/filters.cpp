@@ -1,0 +1,111 @@
+// Filters to the points, and sums of gradients back to filters.
+#include "kernels/cpu/winograd/loops_isa.h"
+#include "kernels/cpu/winograd/transforms.h"
+
+namespace fjord::FJORD_ISA {
+
+namespace {
+
+FJORD_HD std::int64_t clipped(std::int64_t count) {
+  return count < 0 ? 0 : count < kWidth ? count : kWidth;
+}
+
+// The nine taps of `width` depths, one vector of lanes each.
+struct Taps {
+  float values[kTaps * kTaps][kWidth][kWidth] __attribute__((aligned(64)));
+};
+
+// Forward: lanes are filters, which lie far apart in memory, so each tap is turned over.
+FJORD_HD void gather(const FilterBlock& f, std::int64_t lane, Taps& taps) {
+  const std::int64_t lanes = clipped(f.filters - lane),
+                     depths = clipped(f.channels - f.first_depth);
+  for (int tap = 0; tap < kTaps * kTaps; ++tap)
+    for (std::int64_t k = 0; k < kWidth; ++k) {
+      const float* from =
+          f.weight + ((lane + k) * kTaps * kTaps + tap) * f.channels + f.first_depth;
+      for (std::int64_t c = 0; c < kWidth; ++c)
+        taps.values[tap][c][k] = k < lanes && c < depths ? from[c] : 0.0f;
+    }
+}
+
+// Backward-data: lanes are channels, side by side in memory; the filter is reversed.
+FJORD_HD void gather_turned(const FilterBlock& f, std::int64_t lane, Taps& taps) {
+  const std::int64_t lanes = clipped(f.channels - lane),
+                     depths = clipped(f.filters - f.first_depth);
+  for (int tap = 0; tap < kTaps * kTaps; ++tap)
+    for (std::int64_t k = 0; k < kWidth; ++k) {
+      const std::int64_t reversed = kTaps * kTaps - 1 - tap;
+      const std::int64_t from =
+          ((f.first_depth + k) * kTaps * kTaps + reversed) * f.channels + lane;
+      store_aligned(taps.values[tap][k], k < depths ? load_part(f.weight + from, lanes) : Vector{});
+    }
+}
+
+struct Filter {
+  const Taps& taps;
+  std::int64_t depth;
+  FJORD_HD Vector operator()(int row, int column) const {
+    return load_aligned(taps.values[row * kTaps + column][depth]);
+  }
+};
+
+struct StorePoint {
+  float* to;
+  std::int64_t plane;
+  FJORD_HD void operator()(int row, int column, Vector v) const {
+    store_aligned(to + (row * kPoints + column) * plane, v);
+  }
+};
+
+// A point of all partial sums, added in order.
+struct Sums {
+  const FilterSums& s;
+  const float* from;
+  FJORD_HD Vector operator()(int row, int column) const {
+    const float* at = from + (row * kPoints + column) * s.plane;
+    Vector sum = load_aligned(at);
+    for (std::int64_t i = 1; i < s.pieces; ++i) sum += load_aligned(at + i * s.piece);
+    return sum;
+  }
+};
+
+struct StoreTap {
+  float* to;
+  std::int64_t channels, count;
+  bool add;
+  FJORD_HD void operator()(int row, int column, Vector v) const {
+    float* at = to + (row * kTaps + column) * channels;
+    if (count == kWidth) {
+      store(at, add ? load(at) + v : v);
+    } else {
+      store_part(at, add ? load_part(at, count) + v : v, count);
+    }
+  }
+};
+
+}  // namespace
+
+void winograd_filter(const FilterBlock& f) {
+  Taps taps;
+  for (std::int64_t first = 0; first < f.panel; first += kWidth) {
+    if (f.turned)
+      gather_turned(f, f.first_lane + first, taps);
+    else
+      gather(f, f.first_lane + first, taps);
+    for (std::int64_t depth = 0; depth < kWidth; ++depth)
+      transform<kTaps, kPoints, filter_points>(
+          Filter{taps, depth}, StorePoint{f.points + depth * f.panel + first, f.plane});
+  }
+}
+
+void winograd_filter_gradient(const FilterSums& s, const FilterTarget& t) {
+  for (std::int64_t first = 0; first < s.panel; first += kWidth) {
+    const std::int64_t channel = t.first_channel + first, count = clipped(t.channels - channel);
+    float* to = t.dweight + t.filter * kTaps * kTaps * t.channels + channel;
+    if (count > 0)
+      transform<kPoints, kTaps, filter_gradient_points>(Sums{s, s.sums + first},
+                                                        StoreTap{to, t.channels, count, t.add});
+  }
+}
+
+}  // namespace fjord::FJORD_ISA

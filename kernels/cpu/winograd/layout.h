@@ -1,0 +1,76 @@
+// How the drivers lay out tiles, panels and scratch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/winograd/loops.h"
+#include "kernels/view.h"
+
+namespace fjord::winograd {
+
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// Floats of a plane of at least `count`: an odd number of cache lines, so that the 36 planes do
+/// not compete for the same lines of the cache.
+constexpr std::int64_t odd_lines(std::int64_t count) {
+  const std::int64_t lines = divide_up(count, 16);
+  return 16 * (lines % 2 ? lines : lines + 1);
+}
+
+/// The 4x4 tiles of images, in row order, image after image.
+struct Tiles {
+  explicit Tiles(Shape s)
+      : rows(divide_up(s.h, kWinogradTile)),
+        columns(divide_up(s.w, kWinogradTile)),
+        count(s.n * rows * columns) {}
+
+  /// The first pixel of a tile.
+  struct Place {
+    std::int64_t image, y, x;
+  };
+  Place at(std::int64_t tile) const {
+    return {tile / (rows * columns), tile / columns % rows * kWinogradTile,
+            tile % columns * kWinogradTile};
+  }
+
+  const std::int64_t rows, columns, count;
+};
+
+/// Channels cut into panels of one or two vectors.
+struct Panels {
+  Panels(std::int64_t channels, int width)
+      : vectors(divide_up(channels, width) % 2 ? 1 : 2),
+        width(vectors * width),
+        count(divide_up(channels, this->width)) {}
+
+  const int vectors;
+  const std::int64_t width, count;
+};
+
+/// Part `i` of `count` things cut into `parts` of nearly equal size.
+struct Range {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+constexpr Range part(std::int64_t count, std::int64_t parts, std::int64_t i) {
+  return {count * i / parts, count * (i + 1) / parts};
+}
+
+/// The patch of `image` whose first pixel lies at a tile's, less the padding.
+inline Patch patch_of(const float* x, Shape s, Tiles::Place p, std::int64_t padding) {
+  return {x + p.image * s.h * s.w * s.c, s.h, s.w, s.c, p.y - padding, p.x - padding};
+}
+
+/// Offsets of a scratch block, in floats.
+struct Layout {
+  std::int64_t floats = 0;
+  std::int64_t take(std::int64_t count) {
+    const std::int64_t offset = floats;
+    floats += divide_up(count, 16) * 16;
+    return offset;
+  }
+  std::size_t bytes() const { return static_cast<std::size_t>(floats) * sizeof(float); }
+};
+
+}  // namespace fjord::winograd

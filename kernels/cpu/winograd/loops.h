@@ -1,0 +1,115 @@
+// The inner loops of the Winograd convolutions: compiled once per instruction set (tiles.cpp,
+// filters.cpp, multiply.cpp; the rules of kernels/cpu/loops.h hold) and chosen at start. Whoever
+// calls them decides which tiles are computed together and by which thread.
+//
+// Channels are taken in vectors of `width`. Operands hold one value for each of the 36 points, at a
+// distance of `plane` floats:
+//   pixels     [point][vectors of channels][tile][vector]
+//   filters    [point][depth][panel]     depth: channels summed over; panel: 1 or 2 vectors of
+//   lanes products   [point][vector of a panel][tile][vector]
+#pragma once
+
+#include <cstdint>
+
+namespace fjord {
+
+constexpr std::int64_t kWinogradPoints = 36, kWinogradTile = 4;
+
+/// Part of an image of h x w pixels whose first pixel is (y, x), which may lie outside.
+struct Patch {
+  const float* image;
+  std::int64_t h, w, channels, y, x;
+};
+
+/// Where transformed pixels go or come from. `vectors` of channels lie side by side for each of
+/// `tiles` slots: 1, or as many as a panel has.
+struct PixelPoints {
+  float* data;
+  std::int64_t plane, tiles, vectors;
+};
+
+/// Up to 4x4 pixels of an image that a tile of one panel becomes: channels [first, end).
+struct OutputTile {
+  float* image;
+  const float* plus;  // of the same layout, added; null: nothing
+  const float* bias;  // of all channels; null: none
+  std::int64_t h, w, channels, y, x, first;
+  bool relu, stream;  // stream: past the caches; needs whole vectors at multiples of their size
+};
+
+/// A block of filters in memory, K x 3 x 3 x C, and where its points go. `turned`: as
+/// backward-data wants them, lanes over channels, depth over filters, taps reversed.
+struct FilterBlock {
+  const float* weight;
+  std::int64_t filters, channels;
+  std::int64_t first_lane, first_depth;
+  bool turned;
+  float* points;  // of first_depth
+  std::int64_t plane, panel;
+};
+
+/// Sums of a filter gradient: `pieces` partial sums at a distance of `piece`, each
+/// [point][filter][panel of channels].
+struct FilterSums {
+  const float* sums;
+  std::int64_t plane, panel, pieces, piece;
+};
+struct FilterTarget {
+  float* dweight;
+  std::int64_t channels, filter, first_channel;
+  bool add;
+};
+
+/// products = pixels * filters at one point, for `tiles` tiles and a panel of 1 or 2 vectors. The
+/// steps are floats from one vector of channels, or of products, to the next. Where they are equal
+/// and the panel is the only one, products may overwrite the pixels.
+struct PointProduct {
+  std::int64_t tiles, depth;
+  int vectors;
+  const float* pixels;
+  std::int64_t pixel_step;
+  const float* filters;
+  float* products;
+  std::int64_t product_step;
+};
+
+struct WinogradLoops {
+  int width;
+  /// Tiles that the micro-kernel multiplies at once with panels of two vectors and of one.
+  int wide_rows, narrow_rows;
+
+  /// The 6x6 pixels of a patch at the points, as tile `slot`; channels behind the last are zero.
+  void (*input)(const Patch&, const PixelPoints&, std::int64_t slot);
+  /// The same of 4x4 gradients of outputs, for the filter's gradient.
+  void (*gradient)(const Patch&, const PixelPoints&, std::int64_t slot);
+  /// Tile `slot` of products to pixels.
+  void (*output)(const PixelPoints& products, std::int64_t slot, const OutputTile&);
+
+  /// A block of `width` depths by one panel.
+  void (*filter)(const FilterBlock&);
+  void (*filter_gradient)(const FilterSums&, const FilterTarget&);
+
+  void (*multiply)(const PointProduct&);
+  /// sums (filter by panel) = or += transposed gradients (tile by vector of filters) * pixels (tile
+  /// by panel), at one point, for one vector of filters.
+  void (*accumulate)(std::int64_t tiles, int vectors, const float* gradients, const float* pixels,
+                     float* sums, bool first);
+
+  /// Makes streamed stores visible to other threads.
+  void (*fence)();
+};
+
+/// Of the instruction set in use.
+const WinogradLoops& winograd_loops();
+
+namespace plain {
+extern const WinogradLoops winograd_table;
+}
+namespace avx2 {  // this one and the next exist on x86 alone
+extern const WinogradLoops winograd_table;
+}
+namespace avx512 {
+extern const WinogradLoops winograd_table;
+}
+
+}  // namespace fjord

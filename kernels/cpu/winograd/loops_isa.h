@@ -1,0 +1,26 @@
+// Declarations in the namespace of the instruction set that the loop files are compiled for.
+// Included by them alone.
+#pragma once
+
+#include "kernels/cpu/winograd/loops.h"
+
+namespace fjord::FJORD_ISA {
+
+void winograd_input(const Patch&, const PixelPoints&, std::int64_t slot);
+void winograd_gradient(const Patch&, const PixelPoints&, std::int64_t slot);
+void winograd_output(const PixelPoints& products, std::int64_t slot, const OutputTile&);
+void winograd_filter(const FilterBlock&);
+void winograd_filter_gradient(const FilterSums&, const FilterTarget&);
+void winograd_fence();
+void winograd_multiply(const PointProduct&);
+void winograd_accumulate(std::int64_t tiles, int vectors, const float* gradients,
+                         const float* pixels, float* sums, bool first);
+
+/// Tiles of the micro-kernel: accumulators that the registers hold beside one panel's row.
+#if defined(__AVX512F__)
+constexpr int kWideRows = 14, kNarrowRows = 28, kGradientRows = 8;
+#else
+constexpr int kWideRows = 6, kNarrowRows = 12, kGradientRows = 4;
+#endif
+
+}  // namespace fjord::FJORD_ISA

@@ -1,0 +1,46 @@
+// A vector of floats as wide as the instruction set has them (FJORD_ISA), in the compiler's own
+// vector types: one source for every instruction set. Included by the files compiled for each.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/host_device.h"
+
+namespace fjord::FJORD_ISA {
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(kWidth * sizeof(float)), may_alias));
+typedef float UnalignedVector
+    __attribute__((vector_size(kWidth * sizeof(float)), may_alias, aligned(sizeof(float))));
+
+FJORD_HD Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
+FJORD_HD void store(float* to, Vector v) { *reinterpret_cast<UnalignedVector*>(to) = v; }
+
+// Of memory that lies at a multiple of the vector's own size.
+FJORD_HD Vector load_aligned(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+FJORD_HD void store_aligned(float* to, Vector v) { *reinterpret_cast<Vector*>(to) = v; }
+
+// The first `count` values, fewer than a vector; zero behind them.
+FJORD_HD Vector load_part(const float* from, std::int64_t count) {
+  Vector v{};
+  for (std::int64_t i = 0; i < count; ++i) v[i] = from[i];
+  return v;
+}
+FJORD_HD void store_part(float* to, Vector v, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = v[i];
+}
+
+FJORD_HD Vector splat(float value) { return value - Vector{}; }
+
+}  // namespace
+
+}  // namespace fjord::FJORD_ISA

@@ -1,0 +1,19 @@
+// 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) (Lavin and Gray 2015): a quarter of the
+// multiplications of the definition, on NHWC images of any size with any number of channels.
+// Rounding errors are some 8 times those of a direct sum; a value that is not finite spreads over
+// its tile of 4x4 pixels. The same bits for any number of threads. See docs/cpu-speed.md.
+#pragma once
+
+#include "kernels/conv.h"
+
+namespace fjord {
+
+/// Whether this can compute the layer at all; kernels/cpu/conv.cpp says where it should.
+bool winograd_fits(const ConvShape& shape);
+
+ConvForward winograd_forward(const ConvShape& shape);
+ConvBackwardData winograd_backward_data(const ConvShape& shape);
+/// dweight alone.
+ConvBackwardFilter winograd_backward_filter(const ConvShape& shape);
+
+}  // namespace fjord

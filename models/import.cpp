@@ -1,0 +1,128 @@
+// Recognising a file's network, and filling one's own from it.
+#include "models/import.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/model.h"
+#include "kernels/error.h"
+#include "models/weights.h"
+
+namespace fjord {
+
+namespace {
+
+constexpr std::string_view kHead = "segmentation_head.";
+
+bool is_of_model(const std::string& name) {
+  return name.find("decoder.") != name.npos || name.find("segmentation_head.") != name.npos;
+}
+
+std::int64_t dimension(const TensorFile& file, std::string_view tensor, std::size_t axis) {
+  for (const TensorEntry& entry : file.tensors())
+    if (entry.name.ends_with(tensor) && entry.shape.size() == 4) return entry.shape[axis];
+  return 0;
+}
+
+// The channels that the first convolution of a file in PyTorch's order reads.
+std::int64_t input_channels(const TensorFile& file) {
+  for (const char* first : {"encoder.conv1.weight", "conv1.weight"})
+    if (const auto channels = dimension(file, first, 1)) return channels;
+  return 0;
+}
+
+std::map<std::string, const TensorEntry*> tensors_for(const TensorFile& file,
+                                                      Parameters& parameters,
+                                                      std::vector<std::string>& notes) {
+  return without_prefixes(
+      file,
+      [&](const std::string& name) {
+        return parameters.find(name) != nullptr || parameters.find("encoder." + name) != nullptr;
+      },
+      notes);
+}
+
+// Tensors of the network that the file lacks or has in another shape, head and input aside.
+std::size_t differences(const TensorFile& file, const ModelOptions& options, WeightsKind kind) {
+  Parameters parameters;
+  list_parameters(
+      parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
+      options.in_channels);
+  std::vector<std::string> ignored;
+  const auto tensors = tensors_for(file, parameters, ignored);
+  std::size_t count = 0, used = 0;
+  for (const Parameter& p : parameters.all()) {
+    const bool encoder = p.name.starts_with("encoder.");
+    if (p.role == Role::counter || (kind == WeightsKind::encoder && !encoder)) continue;
+    auto found = tensors.find(p.name);
+    if (found == tensors.end() && encoder) found = tensors.find(p.name.substr(8));
+    used += found != tensors.end();
+    count += found == tensors.end() || found->second->shape != p.file_shape();
+  }
+  return count + (tensors.size() - std::min(tensors.size(), used));
+}
+
+}  // namespace
+
+WeightsKind kind_of(const TensorFile& file) {
+  return std::ranges::any_of(file.tensors(),
+                             [](const TensorEntry& tensor) { return is_of_model(tensor.name); })
+             ? WeightsKind::model
+             : WeightsKind::encoder;
+}
+
+ModelOptions recognise(const TensorFile& file, ModelOptions asked, bool encoder_given) {
+  const auto classes = dimension(file, "segmentation_head.0.weight", 0);
+  const auto channels = input_channels(file);
+  if (asked.classes == 0) asked.classes = classes > 0 && classes < 255 ? int(classes) : 1;
+  if (asked.in_channels == 0)
+    asked.in_channels = channels > 0 && channels < 513 ? int(channels) : 3;
+  if (encoder_given) return asked;
+  ModelOptions best = asked;
+  std::size_t fewest = std::numeric_limits<std::size_t>::max();
+  for (const std::string_view encoder : encoder_names()) {
+    ModelOptions options = asked;
+    options.encoder = encoder;
+    const std::size_t count = differences(file, options, kind_of(file));
+    if (count < fewest) fewest = count, best = options;
+  }
+  return best;
+}
+
+Loaded import_model(const TensorFile& file, Parameters& parameters, std::uint64_t seed) {
+  std::vector<std::string> notes = file.notes(), fresh;
+  auto tensors = tensors_for(file, parameters, notes);
+  Mismatch mismatch;
+  std::vector<Assignment> assignments;
+  const Parameter* first = first_filter(parameters);
+  for (Parameter& p : parameters.all()) {
+    const auto found = tensors.find(p.name);
+    if (found == tensors.end()) {
+      if (p.role == Role::counter)
+        parameters.set_count(p, 0);
+      else
+        mismatch.missing.push_back(p.name);
+      continue;
+    }
+    if (auto assignment = fit_filter(*found->second, p, &p == first, notes))
+      assignments.push_back(std::move(*assignment));
+    else if (p.name.starts_with(kHead)) {
+      parameters.initialize(p, seed);
+      fresh.push_back(p.name);
+    } else
+      mismatch.add_reshaped(p, *found->second);
+    tensors.erase(found);
+  }
+  refuse_mismatch(file, mismatch);
+  Loaded loaded = assign(file, assignments, parameters);
+  notes.insert(notes.end(), loaded.notes.begin(), loaded.notes.end());
+  if (!fresh.empty())
+    notes.push_back(fmt::format("of other classes, so drawn anew: {}", fmt::join(fresh, ", ")));
+  for (const auto& [name, tensor] : tensors)
+    notes.push_back(fmt::format("left over: {} {}", printable(name), shape_text(tensor->shape)));
+  notes.push_back(fmt::format("{} tensors mapped", assignments.size()));
+  loaded.notes = std::move(notes);
+  return loaded;
+}
+
+}  // namespace fjord

@@ -1,0 +1,25 @@
+// Weights that others trained, whatever they saved around them.
+#pragma once
+
+#include "engine/state_dict.h"
+#include "models/models.h"
+
+namespace fjord {
+
+/// What a file of weights is: a whole segmentation model, or an encoder (perhaps with the
+/// classifier that it was trained with).
+enum class WeightsKind : std::uint8_t { model, encoder };
+WeightsKind kind_of(const TensorFile& file);
+
+/// The known network that the file's tensors fit best. `asked` has what is given: its encoder is
+/// kept when `encoder_given`, classes and input channels where they are not 0; what is open is read
+/// off the tensors. The best may still not fit; loading says how.
+ModelOptions recognise(const TensorFile& file, ModelOptions asked, bool encoder_given);
+
+/// Fills a model's allocated parameters from a full model's file. A first convolution of 3 input
+/// channels is adapted by SMP's rule; a head of other classes is drawn by the seed; tensors that
+/// the model does not have are left out; all that is noted. Throws Error{model_file} listing what
+/// is missing or of another shape.
+Loaded import_model(const TensorFile& file, Parameters& parameters, std::uint64_t seed);
+
+}  // namespace fjord

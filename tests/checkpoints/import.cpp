@@ -1,0 +1,102 @@
+// Importing a whole model: what is adapted, what stays as drawn, what is left over or refused.
+#include "models/import.h"
+
+#include <algorithm>
+
+#include "engine/model.h"
+#include "models/weights.h"
+#include "tests/checkpoints/files.h"
+#include "tests/checkpoints/model.h"
+
+namespace fjord::test {
+
+namespace {
+
+struct ModelFileOf {
+  Folder folder;
+  std::filesystem::path path = folder / "model.safetensors";
+  Parameters model;
+
+  explicit ModelFileOf(const ModelOptions& options) { declare(model, options, 1); }
+  static void declare(Parameters& parameters, const ModelOptions& options, std::uint64_t seed) {
+    declare_parameters(
+        parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
+        options.in_channels, seed);
+  }
+  void write(std::vector<TensorSource> more = {}, std::string_view without = "(none)") {
+    std::vector<TensorSource> tensors = tensor_sources(model, "model");
+    std::erase_if(tensors, [&](const TensorSource& t) { return t.name.starts_with(without); });
+    for (TensorSource& t : more) tensors.push_back(std::move(t));
+    save_safetensors(path, std::move(tensors), {.hashed = false});
+  }
+};
+
+const ModelOptions kSmall{
+    .encoder = "resnet18", .classes = 3, .encoder_depth = 3, .decoder_channels = {16, 8, 8}};
+
+bool has(const std::vector<std::string>& notes, std::string_view line) {
+  return std::ranges::find(notes, line) != notes.end();
+}
+
+}  // namespace
+
+TEST_CASE("a file's encoder, classes and channels are recognised") {
+  ModelFileOf made(kSmall);
+  made.write();
+  ModelOptions asked = kSmall;
+  asked.encoder = "resnet34", asked.classes = 0, asked.in_channels = 0;
+  const auto file = open_tensors(made.path);
+  CHECK(kind_of(*file) == WeightsKind::model);
+  const ModelOptions found = recognise(*file, asked, false);
+  CHECK(found.encoder == "resnet18");
+  CHECK(found.classes == 3);
+  CHECK(found.in_channels == 3);
+  CHECK(recognise(*file, asked, true).encoder == "resnet34");
+}
+
+TEST_CASE("another head and other input channels are met by SMP's rules, and said") {
+  ModelFileOf made(kSmall);
+  made.write({source("loss.weight", {1}, {2})});
+  ModelOptions options = kSmall;
+  options.classes = 2, options.in_channels = 4;
+  Parameters parameters;
+  ModelFileOf::declare(parameters, options, 7);
+  const std::vector<float> head =
+      parameters.file_values(*parameters.find("segmentation_head.0.weight"));
+  const Loaded loaded = import_model(*open_tensors(made.path), parameters, 7);
+  CHECK(parameters.file_values(*parameters.find("segmentation_head.0.weight")) == head);
+  CHECK(parameters.file_values(*parameters.find("encoder.layer1.0.conv1.weight")) ==
+        made.model.file_values(*made.model.find("encoder.layer1.0.conv1.weight")));
+  CHECK(parameters.file_values(*parameters.find("encoder.conv1.weight")) ==
+        adapt_first_conv(made.model.file_values(*made.model.find("encoder.conv1.weight")),
+                         {64, 4, 49}));
+  CHECK(has(loaded.notes,
+            "of other classes, so drawn anew: segmentation_head.0.weight, "
+            "segmentation_head.0.bias"));
+  CHECK(has(loaded.notes, "left over: loss.weight [1]"));
+  CHECK(has(loaded.notes,
+            "encoder.conv1.weight: 3 input channels adapted to 4 (in turn, times 3/4)"));
+}
+
+TEST_CASE("a model with tensors missing or of another network is refused") {
+  ModelFileOf made(kSmall);
+  made.write({}, "decoder.blocks.1.conv2");
+  Parameters parameters;
+  ModelFileOf::declare(parameters, kSmall, 7);
+  const Caught missing = caught([&] { import_model(*open_tensors(made.path), parameters, 7); });
+  CHECK(missing.exit == 4);
+  CHECK(missing.line.find("5 missing (decoder.blocks.1.conv2.0.weight, ") != std::string::npos);
+
+  made.write();
+  ModelOptions wider = kSmall;
+  wider.decoder_channels = {32, 8, 8};
+  Parameters other;
+  ModelFileOf::declare(other, wider, 7);
+  const Caught reshaped = caught([&] { import_model(*open_tensors(made.path), other, 7); });
+  CHECK(reshaped.exit == 4);
+  CHECK(
+      reshaped.line.find("of another shape (decoder.blocks.0.conv1.0.weight: file [16, 192, 3, 3], "
+                         "model [32, 192, 3, 3]") != std::string::npos);
+}
+
+}  // namespace fjord::test

@@ -1,0 +1,101 @@
+// Files of torch.save that are as they should be: both formats, views, what surrounds a state_dict.
+#include "engine/torch_file.h"
+
+#include <cstring>
+
+#include "tests/checkpoints/files.h"
+#include "tests/checkpoints/torch_bytes.h"
+
+namespace fjord::test {
+
+namespace {
+
+using namespace pickle;
+
+FileBytes in_memory(std::string bytes) {
+  const std::uint64_t size = bytes.size();
+  return {"memory", size,
+          [bytes = std::move(bytes)](std::uint64_t offset, std::span<std::byte> into) {
+            std::memcpy(into.data(), bytes.data() + offset, into.size());
+          }};
+}
+
+std::vector<float> floats_of(const TorchFile& file, std::size_t tensor) {
+  return to_floats(FileType::f32, file.read(file.tensors().at(tensor)));
+}
+
+// The format before PyTorch 1.6: five pickles, then the storages.
+std::string legacy(const std::string& value) {
+  std::string file = start() + "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+  file += start() + "M" + little(1001, 2) + ".";
+  file += whole("}(" + text("little_endian") + "\x88u");
+  file += whole(value) + whole("](" + text("0") + "e") + little(6, 8);
+  for (const float number : {1.f, 2.f, 3.f, 4.f, 5.f, 6.f})
+    file.append(reinterpret_cast<const char*>(&number), sizeof number);
+  return file;
+}
+
+}  // namespace
+
+TEST_CASE("a state_dict in both formats, with views in any order of strides") {
+  const std::string value = dict({{"whole", tensor({})},
+                                  {"turned", tensor({.sizes = {3, 2}, .strides = {1, 3}})},
+                                  {"part", tensor({.offset = 2, .sizes = {2}, .strides = {1}})},
+                                  {"column", tensor({.offset = 1, .sizes = {2}, .strides = {3}})},
+                                  {"number", tensor({.offset = 5, .sizes = {}, .strides = {}})}});
+  for (const std::string& bytes : {torch_zip(whole(value)).bytes(), legacy(value)}) {
+    const TorchFile file(in_memory(bytes));
+    REQUIRE(file.tensors().size() == 5);
+    CHECK(file.tensors()[0].name == "column");
+    CHECK(floats_of(file, 0) == std::vector{2.f, 5.f});
+    CHECK(file.tensors()[1].shape.empty());
+    CHECK(floats_of(file, 1) == std::vector{6.f});
+    CHECK(floats_of(file, 2) == std::vector{3.f, 4.f});
+    CHECK(file.tensors()[3].shape == std::vector<std::int64_t>{3, 2});
+    CHECK(floats_of(file, 3) == std::vector{1.f, 4.f, 2.f, 5.f, 3.f, 6.f});
+    CHECK(floats_of(file, 4) == std::vector{1.f, 2.f, 3.f, 4.f, 5.f, 6.f});
+  }
+}
+
+TEST_CASE("row 24: what trainers save around a state_dict is left out by its type") {
+  const std::string odict = call(global("collections", "OrderedDict"), {});
+  const std::string weights =
+      odict + "(" + text("w") +
+      call(global("torch._utils", "_rebuild_parameter"), {tensor({}), "\x88", odict}) +
+      text("n_averaged") + tensor({}) + text("lr") + "G" + std::string("\x3f\xe0\0\0\0\0\0\0", 8) +
+      "u" + dict({{"_metadata", odict}}) + "b";
+  const std::string scalar = call(global("numpy.core.multiarray", "scalar"),
+                                  {call(global("numpy", "dtype"), {text("f8")}) + "(K\x03Nt" + "b",
+                                   "C\x08" + std::string(8, '\0')});
+  const TorchFile file(
+      in_memory(torch_zip(whole(dict({{"epoch", integer(-3)},
+                                      {"best", scalar},
+                                      {"seen", call(global("__builtin__", "set"), {"]"})},
+                                      {"path", call(global("pathlib", "PosixPath"), {text("/x")})},
+                                      {"optimizer", dict({{"state", tensor({})}})},
+                                      {"state_dict", weights}})))
+                    .bytes()));
+  REQUIRE(file.tensors().size() == 1);
+  CHECK(file.tensors()[0].name == "w");
+  CHECK(file.notes() == std::vector<std::string>{"weights taken from 'state_dict' of the file",
+                                                 "an averaged model: n_averaged left out",
+                                                 "1 values that are no tensors left out"});
+}
+
+TEST_CASE("a legacy file with storages missing, left over or cut is refused") {
+  const std::string value = dict({{"w", tensor({})}});
+  const std::string file = legacy(value);
+  const auto refused = [](const std::string& bytes, std::string_view why) {
+    const Caught error = caught([&] { TorchFile torch(in_memory(bytes)); });
+    CHECK(error.exit == 4);
+    CHECK(error.line.find(why) != std::string::npos);
+  };
+  refused(file.substr(0, file.size() - 1), "the file is incomplete: it ends after");
+  refused(file + "x", "1 bytes are left over at its end");
+  refused(legacy(dict({{"w", tensor({.elements = 5, .sizes = {5}, .strides = {1}})}})),
+          "a storage has 6 elements, its tensors say 5");
+  refused(legacy(dict({{"w", tensor({.key = "1"})}})), "a storage that no tensor uses");
+  refused(whole("N"), "a pickle that torch.save did not write");
+}
+
+}  // namespace fjord::test

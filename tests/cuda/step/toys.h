@@ -1,0 +1,49 @@
+// A small network that trains in milliseconds on either backend.
+#pragma once
+
+#include "engine/trainer.h"
+#include "tests/cuda/step/twins.h"
+#include "tests/engine/toy.h"
+
+namespace fjord::test {
+
+inline constexpr Shape kImages{2, 16, 16, 3};
+
+inline TrainerOptions toy_options(Backend backend, Precision precision = Precision::fp32) {
+  TrainerOptions o;
+  o.image = kImages;
+  o.loss = parse_loss("0.5*dice+0.5*bce");
+  o.schedule.lr = 1e-2;
+  o.epochs = 2;
+  o.seed = 1;
+  o.backend = backend;
+  o.precision = precision;
+  return o;
+}
+
+struct Toy {
+  explicit Toy(const TrainerOptions& o) : backend(o.backend), trainer(toy_model(), parameters, o) {}
+
+  void fill(int number) {
+    Waves waves(kImages, 100);
+    waves.start(0, number);
+    waves.next(trainer.images(), trainer.labels());
+  }
+  double step(int number) {
+    fill(number);
+    return trainer.step(1e-2).loss;
+  }
+  std::vector<float> weights() const {
+    std::vector<float> values(static_cast<std::size_t>(parameters.weight_count()));
+    Stream in_order = stream(backend);
+    device(backend).download(values.data(), parameters.weights.data, parameters.weights.bytes(),
+                             in_order);
+    return values;
+  }
+
+  Backend backend;
+  Parameters parameters;
+  Trainer trainer;
+};
+
+}  // namespace fjord::test

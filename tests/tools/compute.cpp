@@ -1,0 +1,63 @@
+// What the environment says of convolutions, and the names of precisions.
+#include "tools/compute.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+using namespace fjord;
+
+namespace {
+
+/// Set for a while; absent: unset.
+struct Variable {
+  Variable(const char* name, const char* value) : name(name) {
+    if (const char* old = std::getenv(name)) before = old;
+    set(value);
+  }
+  ~Variable() { set(before ? before->c_str() : nullptr); }
+  void set(const char* value) const { value ? ::setenv(name, value, 1) : ::unsetenv(name); }
+
+  const char* name;
+  std::optional<std::string> before;
+};
+
+std::string folder_of(const char* cache, const char* home) {
+  const Variable asked("FJORD_CUDNN_TUNE", "1"), xdg("XDG_CACHE_HOME", cache), at("HOME", home);
+  const ConvTuning tuning = tuning_of_environment();
+  CHECK(tuning.timed);
+  return tuning.folder;
+}
+
+}  // namespace
+
+TEST_CASE("convolutions are timed only where FJORD_CUDNN_TUNE is 1; where choices are kept") {
+  for (const char* off : {static_cast<const char*>(nullptr), "", "0"}) {
+    const Variable asked("FJORD_CUDNN_TUNE", off);
+    CHECK(!tuning_of_environment().timed);
+  }
+  {
+    const Variable asked("FJORD_CUDNN_TUNE", "yes");
+    CHECK_THROWS_WITH_AS(tuning_of_environment(),
+                         doctest::Contains("error[E-environment] FJORD_CUDNN_TUNE=yes"), Error);
+  }
+  CHECK(folder_of("/c", "/h") == "/c/fjord");
+  CHECK(folder_of(nullptr, "/h") == "/h/.cache/fjord");
+  CHECK(folder_of("", nullptr) == "");
+}
+
+TEST_CASE("what is set reaches every tape, and convolutions from there") {
+  const auto options = [] { return tape_options(Backend::cpu, Precision::fp32, Mode::eval); };
+  CHECK(!options().tuning.timed);
+  set_conv_tuning({.timed = true, .folder = "/c/fjord"});
+  CHECK(options().tuning.timed);
+  CHECK(options().tuning.folder == "/c/fjord");
+  set_conv_tuning({});
+  CHECK(!options().tuning.timed);
+}
+
+TEST_CASE("precisions by their names") {
+  for (const char* name : {"fp32", "tf32", "bf16", "fp16"})
+    CHECK(to_string(precision_of(name)) == name);
+  CHECK_THROWS_WITH_AS(precision_of("fp8"), doctest::Contains("there is no such precision"), Error);
+}

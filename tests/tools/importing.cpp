@@ -1,0 +1,97 @@
+// fjord-import as a user runs it.
+#include <doctest/doctest.h>
+
+#include <array>
+
+#include "engine/safetensors.h"
+#include "tests/checkpoints/torch_bytes.h"
+#include "user.h"
+
+using namespace fjord;
+using namespace fjord::test;
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path model_file() { return trained_run().run / "checkpoints/best/model.safetensors"; }
+
+// The tensors of a model file as torch.save would write them, under names with a prefix.
+void write_torch(const fs::path& from, const fs::path& to, const std::string& prefix,
+                 const std::string& only = "") {
+  const SafetensorsFile file(from);
+  std::vector<std::pair<std::string, std::string>> rows;
+  Zip zip = torch_zip("");
+  zip.entries.resize(1);
+  for (const TensorEntry& tensor : file.tensors()) {
+    if (!tensor.name.starts_with(only)) continue;
+    pickle::Tensor t{.key = std::to_string(rows.size()),
+                     .type = tensor.type == FileType::i64 ? "LongStorage" : "FloatStorage",
+                     .elements = tensor.count(),
+                     .sizes = tensor.shape,
+                     .strides = tensor.shape};
+    std::int64_t stride = 1;
+    for (std::size_t i = t.sizes.size(); i-- > 0; stride *= t.sizes[i]) t.strides[i] = stride;
+    rows.push_back({prefix + tensor.name.substr(only.size()), pickle::tensor(t)});
+    const std::vector<std::byte> bytes = file.read(tensor);
+    zip.entries.push_back({.name = "a/data/" + t.key,
+                           .data = {reinterpret_cast<const char*>(bytes.data()), bytes.size()}});
+  }
+  zip.entries[0].data = pickle::whole(pickle::dict(rows));
+  write_text(to, zip.bytes());
+}
+
+}  // namespace
+
+TEST_CASE("import: a whole model out of a .pth has the weights of the model it was saved from") {
+  const TempFolder folder;
+  write_torch(model_file(), folder / "model.pth", "module.");
+  const std::string out = (folder / "model.safetensors").string();
+  const Outcome imported =
+      run({"fjord-import", (folder / "model.pth").string(), out, "--json", "-"});
+  REQUIRE_MESSAGE(imported.code == 0, imported.err);
+  const auto json = imported.json();
+  CHECK(json["kind"] == "model");
+  CHECK(json["arch"] == "unet");
+  CHECK(imported.err.find("prefix 'module.' taken off") != std::string::npos);
+  const Outcome before = run({"fjord-inspect", model_file().string(), "--json", "-"});
+  CHECK(json["hash"] == before.json()["hash"]);
+  const Outcome again = run({"fjord-import", out, out});
+  CHECK(again.code == 2);
+  CHECK(again.error().starts_with("error[E-same-file]"));
+}
+
+TEST_CASE("import: an encoder's file starts a training with other input channels") {
+  const TempFolder folder;
+  write_torch(model_file(), folder / "encoder.pth", "", "encoder.");
+  const std::string out = (folder / "encoder.safetensors").string();
+  const Outcome imported = run({"fjord-import", (folder / "encoder.pth").string(), out,
+                                "--in-channels", "4", "--json", "-"});
+  REQUIRE_MESSAGE(imported.code == 0, imported.err);
+  CHECK(imported.json()["kind"] == "encoder");
+  CHECK(imported.json()["in_channels"] == 4);
+  CHECK(imported.err.find("3 input channels adapted to 4") != std::string::npos);
+  const SafetensorsFile file(out);
+  CHECK(file.header().find("encoder.conv1.weight")->shape ==
+        std::vector<std::int64_t>{64, 4, 7, 7});
+  CHECK(file.header().find("segmentation_head.0.weight") == nullptr);
+}
+
+TEST_CASE("import: a file that would run code is refused, and so is one of another network") {
+  const TempFolder folder;
+  const std::string owned = (folder / "owned").string();
+  write_text(folder / "evil.pth",
+             torch_zip(pickle::whole(pickle::call(pickle::global("os", "system"),
+                                                  {pickle::text("touch " + owned)})))
+                 .bytes());
+  const Outcome evil = run({"fjord-import", (folder / "evil.pth").string(), owned});
+  CHECK(evil.code == 4);
+  CHECK(evil.error().find("forbidden global os.system") != std::string::npos);
+  CHECK_FALSE(fs::exists(owned));
+
+  write_torch(model_file(), folder / "part.pth", "", "decoder.");
+  const Outcome part = run({"fjord-import", (folder / "part.pth").string(), owned});
+  CHECK(part.code == 4);
+  CHECK(part.error().starts_with("error[E-state-dict]"));
+  CHECK_FALSE(fs::exists(owned));
+}
