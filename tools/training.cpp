@@ -56,14 +56,15 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
     : data(open_training_data(settings)) {
   record = {model_options_of(settings.model, data.channels), data.normalization,
             framing_of(settings), data.labels};
-  training = std::make_unique<LoaderSource>(data.training(),
-                                            loader_options(settings, data, SplitUse::training));
+  const Compute compute = start_compute(settings.common, settings.compute);
+  LoaderOptions loading = loader_options(settings, data, SplitUse::training);
+  loading.augment_by = augment_by(settings, data, compute.backend);
+  training = std::make_unique<LoaderSource>(data.training(), loading);
   validation = std::make_unique<LoaderSource>(data.validation(),
                                               loader_options(settings, data, SplitUse::validation));
   TrainerOptions options = trainer_options(settings);
   options.image = training->loader().sample_shape();
   options.image.n = settings.batch;
-  const Compute compute = start_compute(settings.common, settings.compute);
   options.backend = compute.backend;
   options.precision = compute.precision;
   options.algorithm = compute.algorithm;

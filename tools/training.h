@@ -31,6 +31,9 @@ TrainingData open_training_data(TrainSettings& settings);
 /// The loader of a split: shuffled and augmented for training, plain for validation.
 enum class SplitUse : std::uint8_t { training, validation };
 LoaderOptions loader_options(const TrainSettings& settings, const TrainingData& data, SplitUse use);
+/// Who augments the training images: a card takes what is decoded and does it itself; images that
+/// differ in size are made alike first, by the loader's threads.
+AugmentBy augment_by(const TrainSettings& settings, const TrainingData& data, Backend backend);
 
 /// Loads --init or --encoder-weights into the parameters, and says where the start is from.
 void load_start(const TrainSettings& settings, Parameters& parameters);

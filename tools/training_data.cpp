@@ -82,18 +82,10 @@ TrainingData open_training_data(TrainSettings& settings) {
   return data;
 }
 
-namespace {
-
-// A card takes what is decoded and augments it itself. Images that differ in size are made alike
-// first, by the loader's threads.
-AugmentBy augment_by(const TrainSettings& settings, const TrainingData& data, SplitUse use) {
+AugmentBy augment_by(const TrainSettings& settings, const TrainingData& data, Backend backend) {
   const bool alike = framing_of(settings).resizes() || data.facts.sizes.size() == 1;
-  return use == SplitUse::training && settings.common.device == "cuda" && alike
-             ? AugmentBy::consumer
-             : AugmentBy::loader;
+  return backend == Backend::cuda && alike ? AugmentBy::consumer : AugmentBy::loader;
 }
-
-}  // namespace
 
 LoaderOptions loader_options(const TrainSettings& settings, const TrainingData& data,
                              SplitUse use) {
@@ -103,7 +95,6 @@ LoaderOptions loader_options(const TrainSettings& settings, const TrainingData& 
                         .augment = training && settings.augment == "standard"
                                        ? AugmentPolicy::standard
                                        : AugmentPolicy::none,
-                        .augment_by = augment_by(settings, data, use),
                         .normalization = data.normalization,
                         .labels = data.labels,
                         .seed = settings.common.seed,
