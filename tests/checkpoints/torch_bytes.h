@@ -12,7 +12,7 @@ namespace fjord::test {
 
 inline std::string little(std::uint64_t value, int bytes) {
   std::string text;
-  for (int i = 0; i < bytes; ++i) text.push_back(static_cast<char>(value >> (8 * i)));
+  for (; bytes > 0; --bytes, value >>= 8) text.push_back(static_cast<char>(value));
   return text;
 }
 
