@@ -4,6 +4,7 @@
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/winograd/loops.h"
 #include "kernels/error.h"
 
 namespace fjord {
@@ -37,6 +38,14 @@ const Loops& loops_of([[maybe_unused]] Isa isa) {
 }
 
 }  // namespace
+
+const WinogradLoops& winograd_loops() {
+#ifdef FJORD_X86_LOOPS
+  if (cpu_isa() == Isa::avx512) return avx512::winograd_table;
+  if (cpu_isa() == Isa::avx2) return avx2::winograd_table;
+#endif
+  return plain::winograd_table;
+}
 
 std::string_view to_string(Isa isa) {
   switch (isa) {

@@ -143,12 +143,18 @@ std::vector<Hostile> tensors() {
 
 Zip good() { return torch_zip(whole(dict({{"w", tensor({})}}))); }
 
+// The good archive after a change.
+template <class F>
+Hostile changed(int row, F change, const std::string& why) {
+  Zip zip = good();
+  change(zip);
+  return {row, zip.bytes(), why};
+}
+
 std::vector<Hostile> archives() {
   std::vector<Hostile> table;
   const auto add = [&table](int row, auto change, const std::string& why) {
-    Zip zip = good();
-    change(zip);
-    table.push_back({row, zip.bytes(), why});
+    table.push_back(changed(row, change, why));
   };
   add(
       20, [](Zip& z) { z.entries[2].method = 8; },
@@ -188,6 +194,14 @@ std::vector<Hostile> archives() {
       20, [](Zip& z) { z.gap = std::string(99, 'x'); }, "bytes lie between entries and directory");
   add(
       20, [](Zip& z) { z.entries.push_back(z.entries[1]); }, "two entries are named 'a/byteorder'");
+  return table;
+}
+
+std::vector<Hostile> strange_archives() {
+  std::vector<Hostile> table;
+  const auto add = [&table](int row, auto change, const std::string& why) {
+    table.push_back(changed(row, change, why));
+  };
   for (const char* name : {"../../etc/x", "/etc/passwd", "a\\b", "a/../../x", "a/"})
     add(
         21, [name](Zip& z) { z.entries[1].name = name; },
@@ -234,6 +248,7 @@ TEST_CASE("hostile torch files: names that could run code") { demand_refusal(for
 TEST_CASE("hostile torch files: opcodes") { demand_refusal(opcodes()); }
 TEST_CASE("hostile torch files: tensors") { demand_refusal(tensors()); }
 TEST_CASE("hostile torch files: archives") { demand_refusal(archives()); }
+TEST_CASE("hostile torch files: archives of other things") { demand_refusal(strange_archives()); }
 
 TEST_CASE("row 23: a file of torch.save that is cut anywhere is refused") {
   Folder folder;

@@ -16,11 +16,4 @@ void winograd_multiply(const PointProduct&);
 void winograd_accumulate(std::int64_t tiles, int vectors, const float* gradients,
                          const float* pixels, float* sums, bool first);
 
-/// Tiles of the micro-kernel: accumulators that the registers hold beside one panel's row.
-#if defined(__AVX512F__)
-constexpr int kWideRows = 14, kNarrowRows = 28, kGradientRows = 8;
-#else
-constexpr int kWideRows = 6, kNarrowRows = 12, kGradientRows = 4;
-#endif
-
 }  // namespace fjord::FJORD_ISA

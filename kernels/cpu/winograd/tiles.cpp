@@ -2,28 +2,9 @@
 #include "kernels/cpu/winograd/loops_isa.h"
 #include "kernels/cpu/winograd/transforms.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 namespace fjord::FJORD_ISA {
 
 namespace {
-
-// Past the caches where the processor has whole lines to write.
-FJORD_HD void stream_store(float* to, Vector v) {
-#if defined(__AVX512F__)
-  _mm512_stream_ps(to, reinterpret_cast<__m512&>(v));
-#else
-  store(to, v);
-#endif
-}
-
-FJORD_HD void fence() {
-#if defined(__AVX512F__)
-  _mm_sfence();
-#endif
-}
 
 FJORD_HD float* place(const PixelPoints& p, std::int64_t slot, std::int64_t vector) {
   const std::int64_t group = vector / p.vectors, within = vector % p.vectors;

@@ -6,16 +6,22 @@
 
 #include "kernels/host_device.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace fjord::FJORD_ISA {
 
 namespace {
 
+// kWideRows, kNarrowRows, kGradientRows: tiles of the micro-kernels, whose accumulators the
+// registers hold beside one panel's row.
 #if defined(__AVX512F__)
-constexpr int kWidth = 16;
+constexpr int kWidth = 16, kWideRows = 14, kNarrowRows = 28, kGradientRows = 8;
 #elif defined(__AVX__)
-constexpr int kWidth = 8;
+constexpr int kWidth = 8, kWideRows = 6, kNarrowRows = 12, kGradientRows = 4;
 #else
-constexpr int kWidth = 4;
+constexpr int kWidth = 4, kWideRows = 6, kNarrowRows = 12, kGradientRows = 4;
 #endif
 
 typedef float Vector __attribute__((vector_size(kWidth * sizeof(float)), may_alias));
@@ -37,6 +43,21 @@ FJORD_HD Vector load_part(const float* from, std::int64_t count) {
 }
 FJORD_HD void store_part(float* to, Vector v, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = v[i];
+}
+
+// Past the caches where the processor has whole lines to write.
+FJORD_HD void stream_store(float* to, Vector v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(to, reinterpret_cast<__m512&>(v));
+#else
+  store(to, v);
+#endif
+}
+
+FJORD_HD void fence() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
 }
 
 FJORD_HD Vector splat(float value) { return value - Vector{}; }

@@ -18,14 +18,6 @@ constexpr char kName[] = "winograd:4x4";
 
 }  // namespace
 
-const WinogradLoops& winograd_loops() {
-#ifdef FJORD_X86_LOOPS
-  if (cpu_isa() == Isa::avx512) return avx512::winograd_table;
-  if (cpu_isa() == Isa::avx2) return avx2::winograd_table;
-#endif
-  return plain::winograd_table;
-}
-
 bool winograd_fits(const ConvShape& s) {
   const Conv2d& c = s.conv;
   return c.kernel == 3 && c.stride == 1 && c.dilation == 1 && c.groups == 1 && c.padding <= 2;
