@@ -68,8 +68,8 @@ class Pickle {
 
 /// What a pickle may ask of this reader; more is Error{model_file, "pickle"}.
 struct PickleLimits {
-  static constexpr std::size_t operations = 10'000'000, memo = 1'000'000, text = 65'536, depth = 64,
-                               long_bytes = 256;
+  static constexpr std::size_t operations = 2'000'000, items = 4'000'000, memo = 1'000'000,
+                               text = 65'536, depth = 64, long_bytes = 256;
 };
 
 /// Reads the pickle at the start of `bytes`; `file` names it in errors, `offset` is where in the

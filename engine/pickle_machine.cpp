@@ -157,6 +157,7 @@ void PickleMachine::append(const Refs& items, Kind kind) {
   demand(target.kind == kind, "it adds items to a value that takes none");
   demand(kind != Kind::dict || items.size() % 2 == 0, "a key without a value");
   for (const PickleRef item : items) deepen(target, item);
+  count_items(items.size());
   Refs& all = out_.containers_[target.container];
   all.insert(all.end(), items.begin(), items.end());
 }

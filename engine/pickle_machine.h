@@ -87,12 +87,18 @@ class PickleMachine {
     push_text(kind, take(length));
   }
   void push_container(PickleKind kind, Refs items) {
+    count_items(items.size());
     Value value;
     value.kind = kind;
     value.container = out_.containers_.size();
     out_.containers_.push_back(std::move(items));
     for (const PickleRef item : out_.containers_.back()) deepen(value, item);
     push(value);
+  }
+  // A call may copy a container that was written once, so what is written does not bound memory.
+  void count_items(std::size_t count) {
+    items_ += count;
+    demand(items_ <= PickleLimits::items, "containers of more than {} items", PickleLimits::items);
   }
   void deepen(Value& container, PickleRef item) const {
     const int depth = out_.values_[item].depth + 1;
@@ -141,7 +147,7 @@ class PickleMachine {
 
   std::string_view file_, bytes_;
   std::uint64_t offset_;
-  std::size_t at_ = 0, opcode_at_ = 0;
+  std::size_t at_ = 0, opcode_at_ = 0, items_ = 0;
   std::vector<PickleRef> stack_, memo_;
   std::vector<std::size_t> marks_;
   Pickle out_;

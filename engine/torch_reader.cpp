@@ -209,6 +209,8 @@ void TorchReader::take_tensors(PickleRef state) {
     if (name.size() > SafetensorsLimits::name_bytes || !names.insert(name).second)
       refuse(file_.name, fmt::format("tensor '{}' stands twice, or its name is too long",
                                      printable(name.substr(0, 80))));
+    if (names.size() > SafetensorsLimits::tensors)
+      refuse(file_.name, fmt::format("it has more than {} tensors", SafetensorsLimits::tensors));
     if (name == "n_averaged")
       out_.notes_.push_back("an averaged model: n_averaged left out");
     else

@@ -104,6 +104,10 @@ std::vector<Hostile> opcodes() {
   at(19, "X" + little(0xfffffff0, 4), 42, "a text of 4294967280 bytes, 65536 are allowed");
   at(19, "N" + std::string(70, '\x85'), 107, "containers nested more than 64 deep");
   at(19, std::string(70, '('), 106, "marks nested more than 64 deep");
+  std::string copies = "(" + std::string(100'000, 'N') + "tq";
+  copies += '\0';
+  for (int i = 0; i < 100; ++i) copies += std::string("h\0Q", 3);
+  at(19, copies, 100'165, "containers of more than 4000000 items");
   at(16, "\x80\7", 42, "protocol 7, 2 to 5 are read");
   at(19, "\x95" + little(~std::uint64_t{0}, 8), 42, "a frame beyond its end");
   return table;
