@@ -30,7 +30,7 @@ done
 [ -z "$headers" ] || headers=$(cd "$headers" && pwd)
 [ -z "$peers" ] || peers=$(cd "$peers" && pwd)
 
-if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null; then
   echo "SKIPPED: tests/gpu.sh needs an NVIDIA GPU and its driver (nvidia-smi -L names none)"
   exit $no_card
 fi
@@ -73,11 +73,11 @@ describe_machine() {
   echo
   echo "| | |"
   echo "|---|---|"
-  echo "| card | $(nvidia-smi --query-gpu=name,memory.total,compute_cap --format=csv,noheader | head -n 1) |"
-  echo "| driver | $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1) |"
-  echo "| clocks (SM, memory) | $(nvidia-smi --query-gpu=clocks.max.sm,clocks.max.mem --format=csv,noheader | head -n 1) |"
+  echo "| card | $(nvidia-smi --query-gpu=name,memory.total,compute_cap --format=csv,noheader | sed -n 1p) |"
+  echo "| driver | $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | sed -n 1p) |"
+  echo "| clocks (SM, memory) | $(nvidia-smi --query-gpu=clocks.max.sm,clocks.max.mem --format=csv,noheader | sed -n 1p) |"
   echo "| toolkit | $("$nvcc" --version | sed -nE 's/.*release ([^,]+),.*/\1/p') |"
-  echo "| processor | $(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores |"
+  echo "| processor | $(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | sed -n 1p), $(nproc) cores |"
   echo
 }
 

@@ -27,7 +27,7 @@ say "prediction"
 "$programs/fjord-predict" demo/run demo/data/val/images --output demo/predictions --overlay
 
 iou=$(sed -E 's/.*"name":"foreground","iou":([0-9.]+).*/\1/' demo/evaluation.json)
-first() { ls "$PWD/$1"/*"$2" | head -n 1; }
+first() { ls "$PWD/$1"/*"$2" | sed -n 1p; }
 say "done"
 LC_ALL=C printf 'IoU of the buildings in scenes that training has not seen: %.3f\n' "$iou"
 echo "loss curves:         $PWD/demo/run/plots/loss.png"

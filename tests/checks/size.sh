@@ -46,9 +46,9 @@ echo "|---|---|---|---|---|"
 for folder in kernels engine models data tools tests; do
   mapfile -t inside < <(printf '%s\n' "${files[@]}" | grep "^$folder/" || true)
   [ ${#inside[@]} -gt 0 ] || continue
-  longest=$(wc -l "${inside[@]}" | grep -v ' total$' | sort -rn | head -n 1 | awk '{print $2 " (" $1 ")"}')
+  longest=$(wc -l "${inside[@]}" | grep -v ' total$' | sort -rn | sed -n 1p | awk '{print $2 " (" $1 ")"}')
   total=$(cat "${inside[@]}" | wc -l)
-  function=$(grep -E " $folder/" <<<"$report" | head -n 1 | awk '{print $3 " (" $1 ")"}' || true)
+  function=$(grep -E " $folder/" <<<"$report" | sed -n 1p | awk '{print $3 " (" $1 ")"}' || true)
   echo "| $folder | ${#inside[@]} | $total | $longest | $function |"
 done
 echo

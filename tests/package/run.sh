@@ -23,7 +23,7 @@ cmake --build "$work/project/build"
 "$work/project/build/example"
 
 for file in "$here/example.cpp" "$here/project.cmake"; do
-  if ! tr '\n' '\r' <"$root/docs/library.md" | grep -qF "$(tr '\n' '\r' <"$file")"; then
+  if ! tr '\n' '\r' <"$root/docs/library.md" | grep -F "$(tr '\n' '\r' <"$file")" >/dev/null; then
     echo "docs/library.md does not show $(basename "$file") as it is"
     exit 1
   fi
