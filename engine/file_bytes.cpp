@@ -59,6 +59,12 @@ void read_at(int file, const std::string& name, std::uint64_t offset, std::span<
 
 }  // namespace
 
+std::string FileBytes::text(std::uint64_t offset, std::uint64_t count) const {
+  std::string bytes(count, '\0');
+  read(offset, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
 FileBytes open_bytes(const std::filesystem::path& path) {
   const std::string name = printable(path.native());
   const auto file = std::make_shared<const OpenFile>(open_to_read(path, name));

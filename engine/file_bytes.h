@@ -15,6 +15,9 @@ struct FileBytes {
   std::string name;  // printable path, for errors
   std::uint64_t size = 0;
   std::function<void(std::uint64_t offset, std::span<std::byte> into)> read;
+
+  /// Bytes that are known to lie inside.
+  std::string text(std::uint64_t offset, std::uint64_t count) const;
 };
 
 /// Opens a regular file. Reads by pread, never by mapping: a file that shrinks is an Error, not a

@@ -76,10 +76,8 @@ const TensorEntry* SafetensorsHeader::find(std::string_view name) const {
 }
 
 SafetensorsFile::SafetensorsFile(FileBytes file) : file_(std::move(file)) {
-  std::string first(std::min<std::uint64_t>(file_.size, 8), '\0');
-  file_.read(0, std::as_writable_bytes(std::span(first)));
-  std::string header(safetensors_header_bytes(file_.name, first, file_.size), '\0');
-  file_.read(8, std::as_writable_bytes(std::span(header)));
+  const std::string first = file_.text(0, std::min<std::uint64_t>(file_.size, 8));
+  const std::string header = file_.text(8, safetensors_header_bytes(file_.name, first, file_.size));
   header_ = parse_safetensors_header(file_.name, header, file_.size);
   verify_format(file_.name, header_.metadata);
 }

@@ -11,7 +11,7 @@
 namespace fjord {
 
 bool is_torch_file(const FileBytes& file) {
-  const std::string head = read_text(file, 0, std::min<std::uint64_t>(file.size, 262));
+  const std::string head = file.text(0, std::min<std::uint64_t>(file.size, 262));
   return head.starts_with("PK") || head.starts_with("\x80\x02") ||
          (head.size() == 262 && head.substr(257) == "ustar");
 }

@@ -44,14 +44,8 @@ FileType type_of(const std::string& file, std::string_view storage) {
 
 }  // namespace
 
-std::string read_text(const FileBytes& file, std::uint64_t offset, std::uint64_t size) {
-  std::string text(size, '\0');
-  file.read(offset, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 void TorchReader::run() {
-  const std::string head = read_text(file_, 0, std::min<std::uint64_t>(file_.size, 4));
+  const std::string head = file_.text(0, std::min<std::uint64_t>(file_.size, 4));
   if (head.starts_with("PK"))
     open_zip();
   else if (head.starts_with("\x80\x02"))
@@ -104,7 +98,7 @@ void TorchReader::demand_little(const ZipEntry& entry) const {
 void TorchReader::open_legacy() {
   // The pickles of a file of weights take a few MB; the tensors behind them need not be read
   // here.
-  text_ = read_text(file_, 0, std::min(file_.size, kMostPickleBytes));
+  text_ = file_.text(0, std::min(file_.size, kMostPickleBytes));
   std::size_t at = 0;
   const auto next = [&] {
     Pickle pickle = read_pickle(file_.name, std::string_view(text_).substr(at), at);

@@ -51,6 +51,4 @@ class TorchReader {
   std::map<std::string, std::uint64_t, std::less<>> elements_;
 };
 
-std::string read_text(const FileBytes& file, std::uint64_t offset, std::uint64_t size);
-
 }  // namespace fjord

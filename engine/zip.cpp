@@ -32,9 +32,7 @@ std::string read_text(const FileBytes& file, std::uint64_t offset, std::uint64_t
   if (offset > file.size || size > file.size - offset)
     refuse(file, fmt::format("its directory names bytes {} to {} of {}", offset, offset + size,
                              file.size));
-  std::string text(size, '\0');
-  file.read(offset, std::as_writable_bytes(std::span(text)));
-  return text;
+  return file.text(offset, size);
 }
 
 template <class T>

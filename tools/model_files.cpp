@@ -2,6 +2,7 @@
 #include "tools/model_files.h"
 
 #include "models/config.h"
+#include "models/import.h"
 #include "tools/log.h"
 #include "tools/run_folder.h"
 
@@ -28,19 +29,12 @@ fs::path weights_of(const ModelRequest& request) {
               has_checkpoint(path) ? "use --which last" : "name the folder of a trained run");
 }
 
-std::int64_t dimension(const SafetensorsFile& file, std::string_view tensor, std::size_t axis) {
-  for (const TensorEntry& entry : file.header().tensors)
-    if (entry.name.ends_with(tensor) && entry.shape.size() == 4) return entry.shape[axis];
-  return 0;
-}
-
-// What flags leave open is read off the shapes of the first and the last convolution.
-ModelOptions options_from_tensors(const ModelRequest& request, const SafetensorsFile& file) {
-  ModelFlags flags = request.flags;
-  const auto bands = dimension(file, "encoder.conv1.weight", 1);
-  const auto classes = dimension(file, "segmentation_head.0.weight", 0);
-  if (!flags.classes && classes > 0 && classes < 255) flags.classes = static_cast<int>(classes);
-  const ModelOptions options = model_options_of(flags, bands > 0 && bands < 513 ? int(bands) : 3);
+// What flags leave open is read off the tensors.
+ModelOptions options_from_tensors(const ModelRequest& request, const TensorFile& file) {
+  ModelOptions asked = model_options_of(request.flags, 1);
+  asked.in_channels = request.flags.in_channels.value_or(0);
+  asked.classes = request.flags.classes.value_or(0);
+  const ModelOptions options = recognise(file, asked, true);
   say("{}: taken for {} with {}, {} channels, {} classes", file.name(), options.arch,
       options.encoder, options.in_channels, options.classes);
   return options;

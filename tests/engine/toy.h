@@ -23,6 +23,18 @@ inline Model toy_model(int classes = 1) {
   };
 }
 
+inline constexpr Shape kToyBatch{2, 16, 16, 3};
+
+inline TrainerOptions toy_options() {
+  TrainerOptions o;
+  o.image = kToyBatch;
+  o.loss = parse_loss("0.5*dice+0.5*bce");
+  o.schedule.lr = 1e-2;
+  o.epochs = 2;
+  o.seed = 1;
+  return o;
+}
+
 /// Endless batches of blobs: label 1 where a wave of the image's own phase is positive.
 struct Waves : BatchSource {
   Waves(Shape batch, std::int64_t count) : batch(batch), count(count) {}

@@ -16,15 +16,11 @@ using namespace fjord::test;
 
 namespace {
 
-constexpr Shape kBatch{2, 16, 16, 3};
+constexpr Shape kBatch = kToyBatch;
 
 TrainerOptions options() {
-  TrainerOptions o;
-  o.image = kBatch;
-  o.loss = parse_loss("0.5*dice+0.5*bce");
-  o.schedule.lr = 1e-2;
+  TrainerOptions o = toy_options();
   o.epochs = 3;
-  o.seed = 1;
   return o;
 }
 

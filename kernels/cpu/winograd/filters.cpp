@@ -49,14 +49,6 @@ struct Filter {
   }
 };
 
-struct StorePoint {
-  float* to;
-  std::int64_t plane;
-  FJORD_HD void operator()(int row, int column, Vector v) const {
-    store_aligned(to + (row * kPoints + column) * plane, v);
-  }
-};
-
 // A point of all partial sums, added in order.
 struct Sums {
   const FilterSums& s;

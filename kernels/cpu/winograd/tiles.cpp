@@ -11,14 +11,6 @@ FJORD_HD float* place(const PixelPoints& p, std::int64_t slot, std::int64_t vect
   return p.data + ((group * p.tiles + slot) * p.vectors + within) * kWidth;
 }
 
-struct Store {
-  float* to;
-  std::int64_t plane;
-  FJORD_HD void operator()(int row, int column, Vector v) const {
-    store_aligned(to + (row * kPoints + column) * plane, v);
-  }
-};
-
 // Pixels that all lie inside.
 struct Inside {
   const float* first;
@@ -47,12 +39,12 @@ FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t slot
   for (std::int64_t i = 0; i < whole; ++i) {
     const float* first = p.image + (p.y * p.w + p.x) * p.channels + i * kWidth;
     transform<size, kPoints, points>(Inside{first, p.w * p.channels, p.channels},
-                                     Store{place(to, slot, i), to.plane});
+                                     StorePoint{place(to, slot, i), to.plane});
   }
   for (std::int64_t i = whole; i * kWidth < p.channels; ++i) {
     const std::int64_t left = p.channels - i * kWidth;
     transform<size, kPoints, points>(Border{p, i * kWidth, left < kWidth ? left : kWidth},
-                                     Store{place(to, slot, i), to.plane});
+                                     StorePoint{place(to, slot, i), to.plane});
   }
   // The channels that fill up the last panel.
   const std::int64_t vectors = (p.channels + kWidth - 1) / kWidth;

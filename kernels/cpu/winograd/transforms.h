@@ -98,6 +98,15 @@ FJORD_HD void transform(const From& from, const To& to) {
   }
 }
 
+// Where the 36 values of a transform go, a plane apart.
+struct StorePoint {
+  float* to;
+  std::int64_t plane;
+  FJORD_HD void operator()(int row, int column, Vector v) const {
+    store_aligned(to + (row * kPoints + column) * plane, v);
+  }
+};
+
 }  // namespace
 
 }  // namespace fjord::FJORD_ISA

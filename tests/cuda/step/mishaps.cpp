@@ -42,7 +42,7 @@ TEST_CASE("a card lost in mid-run: exit 6, and the last checkpoint stands") {
   const emulation::Card whole = emulation::card();
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / fmt::format("fjord-lost-{}", ::getpid());
-  Waves train(kImages, 3), validation(kImages, 1);
+  Waves train(kToyBatch, 3), validation(kToyBatch, 1);
   std::vector<float> saved;
   {
     Toy cuda(toy_options(Backend::cuda));

@@ -68,7 +68,7 @@ TEST_CASE("gradients of several batches add up as on the CPU") {
 TEST_CASE("a run reports every step and epoch, a step late or at the end") {
   enable_backends();
   Recorder on_cpu, on_cuda;
-  Waves train(kImages, 3), validation(kImages, 2);
+  Waves train(kToyBatch, 3), validation(kToyBatch, 2);
   Toy cpu(toy_options(Backend::cpu)), cuda(toy_options(Backend::cuda));
   cpu.trainer.fit(train, validation, on_cpu);
   const Progress progress = cuda.trainer.fit(train, validation, on_cuda);
@@ -102,7 +102,7 @@ TEST_CASE("gradients are clipped and weights averaged as on the CPU, with 16-bit
       o->optimizer.average = Ema{0.7};
     }
     Recorder cpu_reports, cuda_reports;
-    Waves train(kImages, 3), validation(kImages, 2);
+    Waves train(kToyBatch, 3), validation(kToyBatch, 2);
     Toy cpu(on_cpu), cuda(on_cuda);
     cpu.trainer.fit(train, validation, cpu_reports);
     cuda.trainer.fit(train, validation, cuda_reports);
@@ -113,7 +113,7 @@ TEST_CASE("gradients are clipped and weights averaged as on the CPU, with 16-bit
       check_close(cuda_reports.epochs[i].validation.loss, cpu_reports.epochs[i].validation.loss,
                   bound);
     const auto score = [&] {
-      return cuda.trainer.evaluator().score(validation, kImages, 1, 0.5, &on_cuda.loss).loss;
+      return cuda.trainer.evaluator().score(validation, kToyBatch, 1, 0.5, &on_cuda.loss).loss;
     };
     const double trained = score();
     const std::vector<float> weights = cuda.weights();
@@ -130,7 +130,7 @@ TEST_CASE("a stopped run has reported all that it did") {
   enable_backends();
   Recorder recorder;
   recorder.stop_after = 2;
-  Waves train(kImages, 5), validation(kImages, 1);
+  Waves train(kToyBatch, 5), validation(kToyBatch, 1);
   Toy cuda(toy_options(Backend::cuda));
   const Progress progress = cuda.trainer.fit(train, validation, recorder);
   CHECK(progress.step == 2);

@@ -7,15 +7,8 @@
 
 namespace fjord::test {
 
-inline constexpr Shape kImages{2, 16, 16, 3};
-
 inline TrainerOptions toy_options(Backend backend, Precision precision = Precision::fp32) {
-  TrainerOptions o;
-  o.image = kImages;
-  o.loss = parse_loss("0.5*dice+0.5*bce");
-  o.schedule.lr = 1e-2;
-  o.epochs = 2;
-  o.seed = 1;
+  TrainerOptions o = toy_options();
   o.backend = backend;
   o.precision = precision;
   return o;
@@ -25,7 +18,7 @@ struct Toy {
   explicit Toy(const TrainerOptions& o) : backend(o.backend), trainer(toy_model(), parameters, o) {}
 
   void fill(int number) {
-    Waves waves(kImages, 100);
+    Waves waves(kToyBatch, 100);
     waves.start(0, number);
     waves.next(trainer.images(), trainer.labels());
   }
