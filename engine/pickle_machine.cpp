@@ -14,10 +14,9 @@ void PickleMachine::step(unsigned char opcode) {
   switch (opcode) {
     case 0x80: {  // PROTO
       const int protocol = number<std::uint8_t>();
-      return demand(protocol >= 2 && protocol <= 5, "protocol {}, 2 to 5 are read", protocol);
+      return demand(protocol == 2 || protocol == 3,
+                    "pickle protocol {}; 2, which torch.save writes, and 3 are read", protocol);
     }
-    case 0x95:  // FRAME
-      return demand(number<std::uint64_t>() <= bytes_.size() - at_, "a frame beyond its end");
     case 'c':
       return global();
     case 'R':
@@ -34,8 +33,6 @@ void PickleMachine::step(unsigned char opcode) {
       return remember(number<std::uint8_t>());
     case 'r':
       return remember(number<std::uint32_t>());
-    case 0x94:  // MEMOIZE
-      return remember(memo_.size());
     case 'h':
       return recall(number<std::uint8_t>());
     case 'j':
@@ -87,7 +84,6 @@ bool PickleMachine::text(unsigned char opcode) {
     case 'X':
       push_text(Kind::text, number<std::uint32_t>());
       return true;
-    case 0x8c:
     case 'U':
       push_text(Kind::text, number<std::uint8_t>());
       return true;
@@ -121,9 +117,6 @@ bool PickleMachine::container(unsigned char opcode) {
     case '}':
       push_container(Kind::dict, {});
       return true;
-    case 0x8f:
-      push_container(Kind::set, {});
-      return true;
     case 't':
       push_container(Kind::tuple, pop_to_mark());
       return true;
@@ -143,9 +136,6 @@ bool PickleMachine::container(unsigned char opcode) {
       return true;
     case 'u':
       append(pop_to_mark(), Kind::dict);
-      return true;
-    case 0x90:
-      append(pop_to_mark(), Kind::set);
       return true;
     default:
       return false;

@@ -83,8 +83,8 @@ std::string_view foreign_kind(std::string_view name) {
 }
 
 constexpr std::string_view kKeepState =
-    "where you trust the file, in Python: model = torch.load(file, weights_only=False); "
-    "torch.save(model.state_dict(), 'weights.pth')";
+    "where you trust the file, in Python: m = torch.load(file, weights_only=False); "
+    "torch.save(m['state_dict'] if isinstance(m, dict) else m.state_dict(), 'weights.pth')";
 constexpr std::string_view kDense = "in Python: torch.save a state_dict of dense float tensors";
 
 }  // namespace

@@ -35,14 +35,6 @@ std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape
   return shape_text(index);
 }
 
-std::string first_ten(const std::vector<std::string>& names) {
-  const std::size_t shown = std::min<std::size_t>(names.size(), 10);
-  std::string text =
-      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<long>(shown), ", "));
-  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
-  return text;
-}
-
 void check_type(const TensorFile& file, const Assignment& a) {
   const bool counter = a.parameter->role == Role::counter;
   if (counter ? a.tensor->type == FileType::i64 : is_float(a.tensor->type)) return;
@@ -121,6 +113,14 @@ void note_conversions(const std::vector<Assignment>& assignments, Loaded& loaded
 }
 
 }  // namespace
+
+std::string first_ten(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min<std::size_t>(names.size(), 10);
+  std::string text =
+      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<long>(shown), ", "));
+  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
+}
 
 void check_values(const std::string& place, const Parameter& parameter,
                   const std::vector<float>& values, std::string_view remedy) {

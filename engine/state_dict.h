@@ -57,6 +57,9 @@ std::map<std::string, const TensorEntry*> without_prefixes(
     const TensorFile& file, const std::function<bool(const std::string&)>& known,
     std::vector<std::string>& notes);
 
+/// "a, b, c ... and 12 more".
+std::string first_ten(const std::vector<std::string>& names);
+
 /// What does not fit, each list cut after ten names. Throws Error{model_file, "state-dict"} unless
 /// all three are empty.
 struct Mismatch {

@@ -117,9 +117,11 @@ Loaded import_model(const TensorFile& file, Parameters& parameters, std::uint64_
   Loaded loaded = assign(file, assignments, parameters);
   notes.insert(notes.end(), loaded.notes.begin(), loaded.notes.end());
   if (!fresh.empty())
-    notes.push_back(fmt::format("of other classes, so drawn anew: {}", fmt::join(fresh, ", ")));
+    notes.push_back(fmt::format("of other classes, so drawn anew: {}", first_ten(fresh)));
+  std::vector<std::string> left;
   for (const auto& [name, tensor] : tensors)
-    notes.push_back(fmt::format("left over: {} {}", printable(name), shape_text(tensor->shape)));
+    left.push_back(fmt::format("{} {}", printable(name), shape_text(tensor->shape)));
+  if (!left.empty()) notes.push_back(fmt::format("left over: {}", first_ten(left)));
   notes.push_back(fmt::format("{} tensors mapped", assignments.size()));
   loaded.notes = std::move(notes);
   return loaded;

@@ -122,8 +122,7 @@ Loaded load_encoder_weights(const TensorFile& file, Parameters& parameters) {
   Loaded loaded = assign(file, map.assignments, parameters);
   loaded.notes.insert(loaded.notes.begin(), map.notes.begin(), map.notes.end());
   if (!map.classifier.empty())
-    loaded.notes.push_back(
-        fmt::format("classifier left out ({})", fmt::join(map.classifier, ", ")));
+    loaded.notes.push_back(fmt::format("classifier left out ({})", first_ten(map.classifier)));
   if (map.others > 0)
     loaded.notes.push_back(fmt::format("{} tensors outside of the encoder left out", map.others));
   loaded.notes.push_back(fmt::format("{} encoder tensors read", map.assignments.size()));

@@ -9,6 +9,7 @@
 #include "models/import.h"
 #include "models/weights.h"
 #include "tools/log.h"
+#include "tools/model_files.h"
 #include "tools/model_flags.h"
 #include "tools/model_record.h"
 #include "tools/program.h"
@@ -44,8 +45,8 @@ Options options_of(ImportSettings& s) {
 }
 
 // What is known of the network before its tensors are looked at.
-ModelOptions known_options(const ImportSettings& s, const fs::path& in, const TensorFile& file,
-                           bool& encoder_known) {
+ModelOptions known_options(const ImportSettings& s, const Options& options, const fs::path& in,
+                           const TensorFile& file, bool& encoder_known) {
   const fs::path config = in / "config.json";
   std::optional<ModelOptions> said = model_options(file.name(), file.metadata());
   if (!said && fs::is_directory(in) && fs::exists(config)) {
@@ -57,6 +58,7 @@ ModelOptions known_options(const ImportSettings& s, const fs::path& in, const Te
     encoder_known = true;
     if (s.model.classes) said->classes = *s.model.classes;
     if (s.model.in_channels) said->in_channels = *s.model.in_channels;
+    refuse_contradictions(options, s.model, *said, file.name());
     return *said;
   }
   ModelOptions asked = model_options_of(s.model, 1);
@@ -91,7 +93,7 @@ int import_weights(int argc, char** argv) {
   bool encoder_known = options.given("encoder");
   const WeightsKind kind = kind_of(*file);
   const ModelOptions network =
-      recognise(*file, known_options(s, in, *file, encoder_known), encoder_known);
+      recognise(*file, known_options(s, options, in, *file, encoder_known), encoder_known);
   Parameters parameters;
   list_parameters(
       parameters, [&](Net net, Tensor image) { return build_model(net, image, network); },

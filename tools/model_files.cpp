@@ -1,6 +1,7 @@
 // Finding a model on disk.
 #include "tools/model_files.h"
 
+#include "engine/torch_file.h"
 #include "models/config.h"
 #include "models/import.h"
 #include "tools/log.h"
@@ -40,12 +41,12 @@ ModelOptions options_from_tensors(const ModelRequest& request, const TensorFile&
   return options;
 }
 
-// What the model says of itself is obeyed; a flag that says otherwise must not be passed over.
-void refuse_contradictions(const ModelRequest& request, const ModelOptions& model,
-                           const std::string& name) {
-  const ModelFlags& flags = request.flags;
+}  // namespace
+
+void refuse_contradictions(const Options& options, const ModelFlags& flags,
+                           const ModelOptions& model, const std::string& name) {
   auto same = [&](const std::string& flag, const std::string& asked, const std::string& is) {
-    if (request.options != nullptr && request.options->given(flag) && asked != is)
+    if (options.given(flag) && asked != is)
       throw Error(ExitCode::usage, "model-conflict", fmt::format("--{} {}", flag, asked),
                   fmt::format("{} says {}", name, is), "leave it out");
   };
@@ -61,11 +62,13 @@ void refuse_contradictions(const ModelRequest& request, const ModelOptions& mode
   same("decoder-channels", list(flags.decoder_channels), list(model.decoder_channels));
 }
 
-}  // namespace
-
 ModelFile find_model(const ModelRequest& request) {
   ModelFile found{weights_of(request), {}};
-  const SafetensorsFile file(found.weights);
+  FileBytes bytes = open_bytes(found.weights);
+  if (is_torch_file(bytes))
+    throw Error(ExitCode::model_file, "torch-file", bytes.name, "it is a file of torch.save",
+                fmt::format("fjord-import {} model.safetensors, and name that", bytes.name));
+  const SafetensorsFile file(std::move(bytes));
   const fs::path config = found.weights.parent_path() / "config.json";
   std::error_code ignored;
   if (model_options(file.name(), file.header().metadata)) {
@@ -78,7 +81,8 @@ ModelFile find_model(const ModelRequest& request) {
     found.record.model = options_from_tensors(request, file);
     return found;
   }
-  refuse_contradictions(request, found.record.model, file.name());
+  if (request.options)
+    refuse_contradictions(*request.options, request.flags, found.record.model, file.name());
   return found;
 }
 

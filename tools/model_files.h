@@ -16,4 +16,9 @@ struct ModelFile {
 /// config.json, or a .safetensors, whose tensors tell what flags do not.
 ModelFile find_model(const ModelRequest& request);
 
+/// What a model says of itself is obeyed; throws Error{usage} for a flag that was given and says
+/// otherwise. `name` is the model's.
+void refuse_contradictions(const Options& options, const ModelFlags& flags,
+                           const ModelOptions& model, const std::string& name);
+
 }  // namespace fjord

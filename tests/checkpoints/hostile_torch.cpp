@@ -108,8 +108,8 @@ std::vector<Hostile> opcodes() {
   copies += '\0';
   for (int i = 0; i < 100; ++i) copies += std::string("h\0Q", 3);
   at(19, copies, 100'165, "containers of more than 4000000 items");
-  at(16, "\x80\7", 42, "protocol 7, 2 to 5 are read");
-  at(19, "\x95" + little(~std::uint64_t{0}, 8), 42, "a frame beyond its end");
+  at(16, "\x80\7", 42, "pickle protocol 7; 2, which torch.save writes, and 3 are read");
+  at(16, "\x80\4", 42, "pickle protocol 4; 2, which torch.save writes, and 3 are read");
   return table;
 }
 

@@ -56,6 +56,14 @@ TEST_CASE("import: a whole model out of a .pth has the weights of the model it w
   CHECK(imported.err.find("prefix 'module.' taken off") != std::string::npos);
   const Outcome before = run({"fjord-inspect", model_file().string(), "--json", "-"});
   CHECK(json["hash"] == before.json()["hash"]);
+  const Outcome scored = run(
+      {"fjord-evaluate", (folder / "model.pth").string(), (trained_run().data / "val").string()});
+  CHECK(scored.code == 4);
+  CHECK(scored.error().find("fjord-import") != std::string::npos);
+  const Outcome other =
+      run({"fjord-import", out, (folder / "b.safetensors").string(), "--encoder", "resnet34"});
+  CHECK(other.code == 2);
+  CHECK(other.error().starts_with("error[E-model-conflict] --encoder resnet34"));
   const Outcome again = run({"fjord-import", out, out});
   CHECK(again.code == 2);
   CHECK(again.error().starts_with("error[E-same-file]"));
