@@ -1,5 +1,5 @@
 // The grammar of loss expressions: terms, options, and where a mistake stands.
-#include "engine/loss_expression.h"
+#include "engine/loss_table.h"
 
 #include <algorithm>
 #include <cctype>
@@ -8,77 +8,6 @@
 
 namespace fjord {
 namespace {
-
-using Kind = LossTerm::Kind;
-
-// One word an option may be: what it sets and from which of number, list or word.
-struct Option {
-  std::string_view name;
-  double LossTerm::*number = nullptr;
-  std::vector<double> LossTerm::*list = nullptr;
-  bool LossTerm::*flag = nullptr;
-  std::optional<double> LossTerm::*optional = nullptr;
-};
-
-constexpr Option kSmooth{"smooth", &LossTerm::smooth};
-constexpr Option kEps{"eps", &LossTerm::eps};
-constexpr Option kLogLoss{"log_loss", nullptr, nullptr, &LossTerm::log_loss};
-constexpr Option kClasses{"classes", nullptr, &LossTerm::classes};
-constexpr Option kClassWeights{"class_weights", nullptr, &LossTerm::class_weights};
-constexpr Option kIgnore{"ignore"};
-constexpr Option kReduction{"reduction"};
-
-struct Known {
-  std::string_view name;
-  Kind kind;
-  std::vector<Option> options;
-};
-
-const std::vector<Known>& known_losses() {
-  static const std::vector<Option> region{kSmooth,  kEps,          kLogLoss,
-                                          kClasses, kClassWeights, kIgnore};
-  static const std::vector<Option> tversky{kSmooth,
-                                           kEps,
-                                           kLogLoss,
-                                           kClasses,
-                                           kClassWeights,
-                                           kIgnore,
-                                           {"alpha", &LossTerm::alpha},
-                                           {"beta", &LossTerm::beta},
-                                           {"gamma", &LossTerm::gamma}};
-  static const std::vector<Known> known{
-      {"bce",
-       Kind::bce,
-       {kSmooth,
-        kIgnore,
-        kReduction,
-        {"pos_weight", nullptr, &LossTerm::pos_weight},
-        {"weight", nullptr, &LossTerm::pixel_weight}}},
-      {"dice", Kind::dice, region},
-      {"focal",
-       Kind::focal,
-       {{"alpha", nullptr, nullptr, nullptr, &LossTerm::balance},
-        {"gamma", &LossTerm::gamma},
-        kIgnore,
-        kReduction,
-        {"normalized", nullptr, nullptr, &LossTerm::normalized},
-        {"reduced_threshold", nullptr, nullptr, nullptr, &LossTerm::reduced_threshold},
-        kClassWeights}},
-      {"jaccard", Kind::jaccard, region},
-      {"lovasz", Kind::lovasz, {kIgnore, {"per_image", nullptr, nullptr, &LossTerm::per_image}}},
-      {"mcc", Kind::mcc, {kEps, kIgnore}},
-      {"softce", Kind::softce, {kSmooth, kIgnore, kReduction, kClassWeights}},
-      {"tversky", Kind::tversky, tversky}};
-  return known;
-}
-
-LossTerm fresh_term(Kind kind) {
-  LossTerm term;
-  term.kind = kind;
-  if (kind == Kind::focal) term.gamma = 2;
-  if (kind == Kind::mcc) term.eps = 1e-5;
-  return term;
-}
 
 template <class Named>
 std::vector<std::string_view> names_of(const std::vector<Named>& all) {
@@ -189,7 +118,7 @@ class Parser {
     }
     const std::size_t begin = at_;
     const std::string_view name = word();
-    const Known* known = find(known_losses(), name);
+    const KnownLoss* known = find(known_losses(), name);
     if (!known) unknown(begin, "loss", name, known_losses());
     LossTerm term = fresh_term(known->kind);
     term.weight = weight;
@@ -201,10 +130,10 @@ class Parser {
     return term;
   }
 
-  void option(LossTerm& term, LossExpression& e, const Known& known) {
+  void option(LossTerm& term, LossExpression& e, const KnownLoss& known) {
     const std::size_t begin = at_;
     const std::string_view name = word();
-    const Option* option = find(known.options, name);
+    const LossOption* option = find(known.options, name);
     if (!option) unknown(begin, fmt::format("option of {}", known.name), name, known.options);
     need('=', "after an option's name");
     if (option->number)
@@ -243,10 +172,10 @@ class Parser {
   std::size_t at_ = 0;
 };
 
-std::string written(const LossTerm& term, const Known& known) {
+std::string written(const LossTerm& term, const KnownLoss& known) {
   const LossTerm fresh = fresh_term(term.kind);
   std::vector<std::string> options;
-  for (const Option& option : known.options) {
+  for (const LossOption& option : known.options) {
     if (option.number && term.*option.number != fresh.*option.number)
       options.push_back(fmt::format("{}={}", option.name, term.*option.number));
     if (option.optional && term.*option.optional)
@@ -268,7 +197,7 @@ LossExpression parse_loss(std::string_view text) { return Parser(text).expressio
 std::string to_string(const LossExpression& expression) {
   std::vector<std::string> terms;
   for (const LossTerm& term : expression.terms)
-    for (const Known& known : known_losses())
+    for (const KnownLoss& known : known_losses())
       if (known.kind == term.kind) terms.push_back(written(term, known));
   std::string text = fmt::format("{}", fmt::join(terms, " + "));
   if (expression.ignore) text += fmt::format(", ignoring label {}", *expression.ignore);

@@ -6,28 +6,52 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/formula_loss.h"
 #include "kernels/loss.h"
 
 namespace fjord {
 
-/// One loss of an expression with its options, under SMP's names and with SMP's defaults.
+/// One loss of an expression with its options, under the names and with the defaults of SMP and of
+/// pytorch-toolbelt (docs/losses.md says which).
 struct LossTerm {
-  enum class Kind : std::uint8_t { bce, dice, focal, jaccard, lovasz, mcc, softce, tversky };
+  enum class Kind : std::uint8_t {
+    balanced_bce,
+    bce,
+    bi_tempered,
+    ce_focal,
+    dice,
+    focal,
+    focal_cosine,
+    jaccard,
+    log_cosh,
+    log_cosh_dice,
+    lovasz,
+    mcc,
+    quality_focal,
+    soft_f1,
+    softce,
+    softmax_focal,
+    tversky,
+    wing
+  };
 
   Kind kind = Kind::dice;
   double weight = 1;
-  double smooth = 0;                             // all but lovasz, focal and mcc
-  double eps = 1e-7;                             // dice, jaccard, tversky; mcc: 1e-5
+  double smooth = 0;                             // dice and its kin, bce, softce, bi_tempered
+  double eps = 1e-7;                             // dice and its kin; mcc: 1e-5, soft_f1: 1e-6
   bool log_loss = false;                         // dice, jaccard, tversky: -log(score)
   std::vector<double> classes;                   // which take part; empty: all
   std::vector<double> class_weights;             // also softce and focal
   double alpha = 0.5, beta = 0.5, gamma = 1;     // tversky: false positives, negatives, power
   std::optional<double> balance;                 // focal: its alpha; gamma is 2 there
-  std::optional<double> reduced_threshold;       // focal
-  bool normalized = false;                       // focal
+  std::optional<double> reduced_threshold;       // focal, ce_focal, softmax_focal
+  bool normalized = false;                       // these and quality_focal
   std::vector<double> pos_weight, pixel_weight;  // bce: one value or one per channel
   bool per_image = false;                        // lovasz
-  bool sum = false;  // bce, softce, focal: reduction=sum instead of mean
+  double t1 = 0.8, t2 = 1.4, iterations = 5;     // bi_tempered
+  double width = 5, curvature = 0.5;             // wing
+  double xent = 0.1;                             // focal_cosine
+  bool sum = false;                              // reduction=sum instead of mean
 
   bool operator==(const LossTerm&) const = default;
 };
@@ -47,10 +71,14 @@ LossExpression parse_loss(std::string_view text);
 /// The expression with everything that is not a default written out.
 std::string to_string(const LossExpression& expression);
 
+/// "dice".
+std::string_view name_of(LossTerm::Kind kind);
+
 /// What the kernels are asked for.
 struct LossKernels {
   LossTerms terms;               // regions and pixels may both be empty
   std::optional<Lovasz> lovasz;  // at most one: it has a gradient buffer of its own
+  std::vector<FormulaLoss> formulas;
 };
 
 /// Decides between binary, multi-class and multi-label by the shapes and checks every option

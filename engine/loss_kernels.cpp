@@ -18,6 +18,29 @@ using Kind = LossTerm::Kind;
 
 enum class Task : std::uint8_t { binary, classes, multilabel };
 
+// The losses that are a formula of one pixel, and what labels each is for.
+enum class Form : std::uint8_t { elements, classes, any };
+struct FormulaRow {
+  Kind kind;
+  LossFormula::Kind formula;
+  Form form;
+};
+constexpr FormulaRow kFormulas[]{
+    {Kind::balanced_bce, LossFormula::Kind::balanced_bce, Form::elements},
+    {Kind::bi_tempered, LossFormula::Kind::bi_tempered, Form::any},
+    {Kind::ce_focal, LossFormula::Kind::ce_focal, Form::classes},
+    {Kind::focal_cosine, LossFormula::Kind::focal_cosine, Form::classes},
+    {Kind::log_cosh, LossFormula::Kind::log_cosh, Form::elements},
+    {Kind::quality_focal, LossFormula::Kind::quality_focal, Form::elements},
+    {Kind::softmax_focal, LossFormula::Kind::softmax_focal, Form::classes},
+    {Kind::wing, LossFormula::Kind::wing, Form::elements}};
+
+const FormulaRow* formula_row(Kind kind) {
+  const auto* row = std::find_if(std::begin(kFormulas), std::end(kFormulas),
+                                 [kind](const FormulaRow& one) { return one.kind == kind; });
+  return row == std::end(kFormulas) ? nullptr : row;
+}
+
 // An expression in front of logits: what its options have to agree with.
 struct Resolver {
   const LossExpression& expression;
@@ -86,7 +109,9 @@ struct Resolver {
                 "tversky needs alpha and beta >= 0 and gamma > 0");
     RegionLoss region{term.weight, term.alpha, term.beta,     term.gamma,
                       term.smooth, term.eps,   term.log_loss, shares(term)};
-    if (term.kind == Kind::dice) region.alpha = region.beta = 0.5;
+    if (term.kind == Kind::dice || term.kind == Kind::log_cosh_dice)
+      region.alpha = region.beta = 0.5;
+    region.log_cosh = term.kind == Kind::log_cosh_dice;
     if (term.kind == Kind::jaccard) region.alpha = region.beta = 1;
     return region;
   }
@@ -96,28 +121,49 @@ struct Resolver {
       refuse("mcc is a loss of binary labels 0 and 1", "use tversky, or --classes 1");
     check_range(term.eps > 0, "mcc needs eps > 0");
     return {
-        .weight = term.weight, .eps = term.eps, .share = {1}, .score = RegionLoss::Score::matthews};
+        .weight = term.weight, .eps = term.eps, .share = {1}, .score = RegionScore::Kind::matthews};
+  }
+
+  RegionLoss soft_f1(const LossTerm& term) const {
+    if (!hard) refuse("soft_f1 is a loss of hard labels", "use dice");
+    check_range(term.eps > 0, "soft_f1 needs eps > 0");
+    return {.weight = term.weight,
+            .eps = term.eps,
+            .share = shares(term),
+            .score = RegionScore::Kind::soft_f1};
+  }
+
+  void need_elements(const LossTerm& term) const {
+    if (task == Task::classes)
+      refuse(fmt::format("{} compares each logit with a label of its own; here are {} channels and "
+                         "class labels",
+                         name_of(term.kind), channels),
+             "use softce for more than one class");
+  }
+  void need_classes(const LossTerm& term) const {
+    if (task != Task::classes)
+      refuse(fmt::format("{} needs {}", name_of(term.kind),
+                         task == Task::binary ? "more than one class"
+                                              : "class labels, not one label per channel"),
+             "use bce");
+  }
+  void check_reduced_threshold(const LossTerm& term) const {
+    const double threshold = term.reduced_threshold.value_or(1);
+    check_range(threshold > 0 && threshold <= 1,
+                "focal needs reduced_threshold above 0 and at most 1");
   }
 
   FocalLoss focal(const LossTerm& term) const {
-    const auto within = [](const std::optional<double>& value) {
-      return !value || (*value >= 0 && *value <= 1);
-    };
-    check_range(term.gamma >= 0 && within(term.balance),
+    const double alpha = term.balance.value_or(0);
+    check_range(term.gamma >= 0 && alpha >= 0 && alpha <= 1,
                 "focal needs gamma >= 0 and alpha between 0 and 1");
-    check_range(within(term.reduced_threshold) && term.reduced_threshold != 0,
-                "focal needs reduced_threshold above 0 and at most 1");
+    check_reduced_threshold(term);
     return {term.weight,     term.gamma, term.balance, term.reduced_threshold,
             term.normalized, term.sum,   shares(term)};
   }
 
   PixelLoss bce(const LossTerm& term) const {
-    if (task == Task::classes)
-      refuse(
-          fmt::format("bce compares each logit with a label of its own; here are {} channels and "
-                      "class labels",
-                      channels),
-          "use softce for more than one class");
+    need_elements(term);
     check_range(term.smooth >= 0 && term.smooth <= 1, "bce needs smooth between 0 and 1");
     PixelLoss loss{PixelLoss::Kind::bce,
                    term.weight,
@@ -131,12 +177,39 @@ struct Resolver {
   }
 
   PixelLoss softce(const LossTerm& term) const {
-    if (task != Task::classes)
-      refuse(task == Task::binary ? "softce needs more than one class"
-                                  : "softce needs class labels, not one label per channel",
-             "use bce");
+    need_classes(term);
     check_range(term.smooth >= 0 && term.smooth <= 1, "softce needs smooth between 0 and 1");
     return {PixelLoss::Kind::softce, term.weight, term.smooth, term.sum, {}, class_weights(term)};
+  }
+
+  FormulaLoss formula(const LossTerm& term, const FormulaRow& row) const {
+    if (row.form == Form::elements) need_elements(term);
+    if (row.form == Form::classes) need_classes(term);
+    for (double value : {term.alpha, term.beta, term.gamma, term.xent})
+      check_range(value >= 0, "alpha, beta, gamma and xent are at least 0");
+    check_range(term.width > 0 && term.curvature > 0, "wing needs width and curvature above 0");
+    check_range(term.t1 >= 0 && term.t1 <= 1 && term.t2 >= 1, "bi_tempered needs t1 <= 1 <= t2");
+    check_range(term.smooth >= 0 && term.smooth < 1, "bi_tempered needs smooth between 0 and 1");
+    check_range(term.iterations == std::floor(term.iterations) && term.iterations >= 1 &&
+                    term.iterations <= 1000,
+                "bi_tempered needs 1 to 1000 iterations");
+    check_reduced_threshold(term);
+    const bool quality = row.formula == LossFormula::Kind::quality_focal;
+    return {label(),
+            term.weight,
+            term.sum || (quality && term.normalized),
+            term.normalized,
+            {.kind = row.formula,
+             .alpha = term.alpha,
+             .gamma = quality ? term.beta : term.gamma,
+             .threshold = term.reduced_threshold.value_or(0),
+             .t1 = term.t1,
+             .t2 = term.t2,
+             .smooth = term.smooth,
+             .iterations = static_cast<int>(term.iterations),
+             .width = term.width,
+             .curvature = term.curvature,
+             .xent = term.xent}};
   }
 
   void add(const LossTerm& term, LossKernels& to) const {
@@ -161,11 +234,17 @@ struct Resolver {
       case Kind::mcc:
         to.terms.regions.push_back(mcc(term));
         break;
+      case Kind::soft_f1:
+        to.terms.regions.push_back(soft_f1(term));
+        break;
       case Kind::dice:
       case Kind::jaccard:
+      case Kind::log_cosh_dice:
       case Kind::tversky:
         to.terms.regions.push_back(region(term));
         break;
+      default:
+        to.formulas.push_back(formula(term, *formula_row(term.kind)));
     }
   }
 };
@@ -183,6 +262,11 @@ Task task_of(const LossExpression& expression, Shape logits, Shape label, DType 
          "give one class number per pixel (at most 256 classes) or one label per channel");
 }
 
+// In one of the forms, whatever its own options.
+bool takes_class_weights(Kind kind) {
+  return kind != Kind::lovasz && kind != Kind::mcc && !formula_row(kind);
+}
+
 }  // namespace
 
 LossKernels loss_kernels(const LossExpression& expression, Shape logits, Shape label,
@@ -197,7 +281,7 @@ LossKernels loss_kernels(const LossExpression& expression, Shape logits, Shape l
   kernels.terms.label = resolver.label();
   bool weighted = expression.class_weights.empty();
   for (const LossTerm& term : expression.terms) {
-    weighted = weighted || (term.kind != Kind::lovasz && term.kind != Kind::mcc);
+    weighted = weighted || takes_class_weights(term.kind);
     resolver.add(term, kernels);
   }
   if (!weighted)

@@ -9,6 +9,32 @@
 namespace fjord {
 namespace {
 
+constexpr NamedScore kScores[]{{"fbeta_score", Score::fbeta},
+                               {"f1_score", Score::fbeta},
+                               {"iou_score", Score::iou},
+                               {"accuracy", Score::accuracy},
+                               {"precision", Score::precision},
+                               {"recall", Score::recall},
+                               {"sensitivity", Score::recall},
+                               {"specificity", Score::specificity},
+                               {"balanced_accuracy", Score::balanced_accuracy},
+                               {"positive_predictive_value", Score::precision},
+                               {"negative_predictive_value", Score::negative_predictive_value},
+                               {"false_negative_rate", Score::false_negative_rate},
+                               {"false_positive_rate", Score::false_positive_rate},
+                               {"false_discovery_rate", Score::false_discovery_rate},
+                               {"false_omission_rate", Score::false_omission_rate},
+                               {"positive_likelihood_ratio", Score::positive_likelihood_ratio},
+                               {"negative_likelihood_ratio", Score::negative_likelihood_ratio}};
+
+constexpr NamedReduction kReductions[]{{"none", Reduction::none},
+                                       {"micro", Reduction::micro},
+                                       {"macro", Reduction::macro},
+                                       {"weighted", Reduction::weighted},
+                                       {"micro-imagewise", Reduction::micro_imagewise},
+                                       {"macro-imagewise", Reduction::macro_imagewise},
+                                       {"weighted-imagewise", Reduction::weighted_imagewise}};
+
 struct Counts {
   double tp = 0, fp = 0, fn = 0, tn = 0;
 };
@@ -103,6 +129,9 @@ std::vector<double> over_images(const std::vector<double>& values, std::size_t c
 }
 
 }  // namespace
+
+std::span<const NamedScore> smp_scores() { return kScores; }
+std::span<const NamedReduction> smp_reductions() { return kReductions; }
 
 PixelStats class_stats(std::span<const std::int64_t> output, std::span<const std::int64_t> target,
                        Shape shape, int classes, std::optional<std::int64_t> ignore) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "kernels/view.h"
@@ -53,6 +54,19 @@ enum class Reduction : std::uint8_t {
   macro_imagewise,
   weighted_imagewise,
 };
+
+/// The 17 names of smp.metrics (fbeta_score with beta = 1; some are other words for the same), and
+/// those of its reductions.
+struct NamedScore {
+  std::string_view name;
+  Score score;
+};
+struct NamedReduction {
+  std::string_view name;
+  Reduction reduction;
+};
+std::span<const NamedScore> smp_scores();
+std::span<const NamedReduction> smp_reductions();
 
 struct ScoreOptions {
   Reduction reduction = Reduction::none;

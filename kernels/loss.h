@@ -28,13 +28,15 @@ struct LabelRule {
 /// pixels of the batch. `tversky`: score = (I + smooth) / max(I + alpha FP + beta FN + smooth,
 /// eps); Dice is alpha = beta = 0.5, Jaccard 1; classes without a label pixel count as 0.
 /// `matthews`: the correlation coefficient, eps added to TP, FP, FN and TN; of hard labels.
+/// `soft_f1`: 2 TP / (2 TP + FN + FP + eps); of hard labels; classes without a label count too.
 struct RegionLoss {
   double weight = 1;
   double alpha = 0.5, beta = 0.5, gamma = 1;
   double smooth = 0, eps = 1e-7;
   bool log_loss = false;
   std::vector<double> share = {};  // one per class; shares sum to 1
-  enum class Score : std::uint8_t { tversky, matthews } score = Score::tversky;
+  RegionScore::Kind score = RegionScore::Kind::tversky;
+  bool log_cosh = false;  // weight * log(cosh(sum)) instead of the power
 };
 
 /// weight * sum over classes of share[c] * mean over its pixels of balance * f * l (Lin et al.

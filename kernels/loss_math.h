@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
 #include "kernels/host_device.h"
 
@@ -70,30 +71,47 @@ struct Matthews {
   }
 };
 
-/// The score of a region loss.
-struct RegionScore {
-  Tversky tversky;
-  bool matthews;
+/// 2 TP / (2 TP + FN + FP + eps) of hard labels.
+struct SoftF1 {
+  double eps;
 
-  /// Whether a class takes part.
-  FJORD_HD bool counts(RegionSums s) const { return matthews ? s.n > 0 : s.t > 0; }
   FJORD_HD RegionValue operator()(RegionSums s) const {
-    return matthews ? Matthews{tversky.eps}(s) : tversky(s);
+    const double twice = s.p + s.t - s.d, full = s.p + s.t + eps;
+    return {1 - twice / full, (twice / full - 1) / full, 1 / full};
   }
 };
 
-/// weight * base ^ gamma of a region loss's mean over the classes, and its derivative by the mean.
+/// The score of a region loss.
+struct RegionScore {
+  enum class Kind : std::uint8_t { tversky, matthews, soft_f1 };
+
+  Tversky tversky;
+  Kind kind;
+
+  /// Whether a class takes part.
+  FJORD_HD bool counts(RegionSums s) const { return kind == Kind::tversky ? s.t > 0 : s.n > 0; }
+  FJORD_HD RegionValue operator()(RegionSums s) const {
+    if (kind == Kind::matthews) return Matthews{tversky.eps}(s);
+    return kind == Kind::soft_f1 ? SoftF1{tversky.eps}(s) : tversky(s);
+  }
+};
+
+/// weight * base ^ gamma of a region loss's mean over the classes, or weight * log cosh of it, and
+/// its derivative by the mean.
 struct RegionPower {
   double weight, gamma;
+  bool log_cosh;
 
   // Rounding may leave a perfect score at -1e-17, and a power's slope at 0 is not finite.
   FJORD_HD double base(double mean) const {
     return gamma == 1 || mean > 0 || mean != mean ? mean : 0;
   }
   FJORD_HD double value(double mean) const {
+    if (log_cosh) return weight * std::log(std::cosh(mean));
     return weight * (gamma == 1 ? mean : std::pow(base(mean), gamma));
   }
   FJORD_HD double slope(double mean) const {
+    if (log_cosh) return weight * std::tanh(mean);
     if (gamma == 1) return weight;
     return base(mean) == 0 ? 0 : weight * (gamma * std::pow(base(mean), gamma - 1));
   }

@@ -7,10 +7,12 @@
 
 #include "data/files.h"
 #include "data/sample.h"
+#include "engine/image_scores_report.h"
 #include "engine/metrics_report.h"
 #include "kernels/threads.h"
 #include "tools/batches.h"
 #include "tools/compute.h"
+#include "tools/files.h"
 #include "tools/log.h"
 #include "tools/network.h"
 #include "tools/program.h"
@@ -37,7 +39,8 @@ struct EvaluateSettings {
   std::string labels;
   std::optional<double> label_threshold;
   std::optional<int> ignore_index;
-  bool seed_report = false;
+  bool seed_report = false, details = false;
+  std::optional<std::string> csv;
 };
 
 void add_flags(Options& options, EvaluateSettings& s) {
@@ -51,6 +54,8 @@ void add_flags(Options& options, EvaluateSettings& s) {
                {.value = "SIZE", .help = "network, native", .choices = {"network", "native"}});
   options.flag("predictions", &s.predictions, {.value = "DIR", .help = "score its label images"});
   options.flag("seed-report", &s.seed_report, {.help = "the seven figures"});
+  options.flag("details", &s.details, {.help = "images, borders, calibration, smp.metrics"});
+  options.flag("csv", &s.csv, {.value = "FILE", .help = "a row for each image and class"});
   options.flag("labels", &s.labels, {.value = "MAP", .help = "\"1:0,2:1,255:ignore\""});
   options.flag("label-threshold", &s.label_threshold,
                {.value = "T", .help = "foreground from T up", .range = {0, 65535}});
@@ -95,10 +100,16 @@ ConfusionMatrix score_resized(Network& network, const EvaluateSettings& s, const
   return scores.confusion;
 }
 
-// One image at a time: sizes may differ, or the score is at the label's own size.
-ConfusionMatrix score_each(Network& network, const EvaluateSettings& s, const Split& split,
-                           const LabelMap& map) {
-  ConfusionMatrix confusion(network.record().model.classes);
+struct Scored {
+  ConfusionMatrix confusion;
+  std::int64_t images = 0;
+  int classes = 1;
+  std::optional<ImageScores> details = {};
+};
+
+// One image at a time: sizes may differ, the score is at the label's own size, or of each image.
+void score_each(Network& network, const EvaluateSettings& s, const Split& split,
+                const LabelMap& map, Scored& scored) {
   std::vector<std::string> notes;
   for (const Sample& sample : split.samples) {
     const DecodedSample decoded =
@@ -109,19 +120,25 @@ ConfusionMatrix score_each(Network& network, const EvaluateSettings& s, const Sp
     const int width = native ? decoded.image.width : logits.width;
     const std::vector<std::uint8_t> truth =
         resize_label(decoded.classes, decoded.image.height, decoded.image.width, height, width);
-    confusion.add(truth, classes_of(resize_logits(logits, height, width), s.threshold));
+    const Logits resized = resize_logits(logits, height, width);
+    const std::vector<std::uint8_t> found = classes_of(resized, s.threshold);
+    scored.confusion.add(truth, found);
+    if (!scored.details) continue;
+    scored.details->add(sample.stem, truth, found, height, width);
+    scored.details->add_logits(truth, found, resized.values);
   }
   std::sort(notes.begin(), notes.end());
   notes.erase(std::unique(notes.begin(), notes.end()), notes.end());
   for (const std::string& note : notes) say(note);
-  return confusion;
 }
 
-struct Scored {
-  ConfusionMatrix confusion;
-  std::int64_t images = 0;
-  int classes = 1;
-};
+// Nothing scored yet, of that many channels of logits.
+Scored nothing_scored(const EvaluateSettings& s, const Split& split, int channels) {
+  Scored scored{ConfusionMatrix(channels), static_cast<std::int64_t>(split.samples.size()),
+                channels};
+  if (s.details || s.csv) scored.details.emplace(channels);
+  return scored;
+}
 
 Scored score_model(EvaluateSettings& s) {
   if (s.inputs.size() != 2)
@@ -135,9 +152,12 @@ Scored score_model(EvaluateSettings& s) {
   Network network(s.request);
   const LabelMap map = label_map(s, network.record(), split);
   say("{} images, {}", split.samples.size(), to_string(network.framing()));
-  const bool together = network.framing().resizes() && s.score_at == "network";
-  return {together ? score_resized(network, s, split, map) : score_each(network, s, split, map),
-          static_cast<std::int64_t>(split.samples.size()), network.record().model.classes};
+  Scored scored = nothing_scored(s, split, network.record().model.classes);
+  if (network.framing().resizes() && s.score_at == "network" && !scored.details)
+    scored.confusion = score_resized(network, s, split, map);
+  else
+    score_each(network, s, split, map, scored);
+  return scored;
 }
 
 std::map<std::string, std::filesystem::path> images_by_stem(const std::filesystem::path& folder) {
@@ -182,16 +202,18 @@ Scored score_predictions(const EvaluateSettings& s) {
                              s.ignore_index};
   const LabelMap truth_map = label_map_of(options, {&split, 1});
   const LabelMap found_map = label_map_of(options, {&predictions, 1});
-  ConfusionMatrix confusion(options.classes);
+  Scored scored = nothing_scored(s, split, options.classes);
   std::vector<std::string> notes;
   for (const Sample& sample : split.samples) {
     const ReadOptions read{.purpose = Purpose::label, .label_threshold = s.label_threshold};
     const Image truth = read_image(sample.label, read), found = read_image(sample.image, read);
     check_label_size(sample, found.height, found.width, truth.height, truth.width);
-    confusion.add(to_classes(truth_map, truth, sample.label, notes),
-                  to_classes(found_map, found, sample.image, notes));
+    const auto own = to_classes(truth_map, truth, sample.label, notes);
+    const auto guess = to_classes(found_map, found, sample.image, notes);
+    scored.confusion.add(own, guess);
+    if (scored.details) scored.details->add(sample.stem, own, guess, truth.height, truth.width);
   }
-  return {confusion, static_cast<std::int64_t>(split.samples.size()), options.classes};
+  return scored;
 }
 
 }  // namespace
@@ -217,6 +239,11 @@ int evaluate(int argc, char** argv) {
     print_result(s.common, to_table(report));
     json["seed_report"] = to_json(report);
   }
+  if (s.details) {
+    print_result(s.common, to_table(*scored.details));
+    json.update(to_json(*scored.details));
+  }
+  if (s.csv) write_file_atomically(*s.csv, to_csv(*scored.details));
   write_json(s.common, json);
   return 0;
 }

@@ -1,6 +1,4 @@
 // The root of every training tape: a weighted sum of losses.
-#include "kernels/loss.h"
-
 #include "engine/loss_expression.h"
 #include "engine/ops.h"
 
@@ -11,6 +9,7 @@ namespace {
 // What the backward step reads; slopes and lovasz are absent when no term needs them.
 struct LossTensors {
   Tensor value, slopes, lovasz;
+  std::vector<Tensor> formulas;  // slopes
 };
 
 LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
@@ -30,7 +29,25 @@ LossTensors record_forward(const Net& net, Tensor logits, Tensor label,
     net.record(lovasz_forward, in(logits), in(label), out(t.lovasz), out(scratch),
                Out{t.value.slot, write}, *kernels.lovasz);
   }
+  for (const FormulaLoss& formula : kernels.formulas) {
+    t.formulas.push_back(net.tensor({1, 1, 1, 2}, DType::f64, "formula slopes", Kind::activation));
+    const bool first = !t.slopes && !t.lovasz && t.formulas.size() == 1;
+    net.record(formula_loss_forward, in(logits), in(label), out(t.formulas.back()),
+               Out{t.value.slot, first ? Write::store : Write::add}, formula);
+  }
   return t;
+}
+
+void record_backward(const Net& net, Tensor logits, Tensor label, Tensor scale,
+                     const LossTensors& t, const LossKernels& kernels) {
+  const bool fused = t.slopes || t.lovasz;
+  if (Out dlogits = fused ? net.grad_sink(logits) : Out{})
+    net.record(loss_backward, in(net.materialize(logits)), in(label), in(t.slopes), in(t.lovasz),
+               in(scale), dlogits, kernels.terms);
+  for (std::size_t i = 0; i < kernels.formulas.size(); ++i)
+    if (Out dlogits = net.grad_sink(logits))
+      net.record(formula_loss_backward, in(net.materialize(logits)), in(label), in(t.formulas[i]),
+                 in(scale), dlogits, kernels.formulas[i]);
 }
 
 }  // namespace
@@ -43,11 +60,7 @@ Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expressi
   const LossTensors t = record_forward(net, net.materialize(logits), label, kernels);
   t.value.slot->needs_grad = logits.needs_grad();
   // The loss is the root: nobody writes a gradient to it, so nothing is waited for.
-  net.tape->recipes.push_back([=] {
-    if (Out dlogits = net.grad_sink(logits))
-      net.record(loss_backward, in(net.materialize(logits)), in(label), in(t.slopes), in(t.lovasz),
-                 in(scale), dlogits, kernels.terms);
-  });
+  net.tape->recipes.push_back([=] { record_backward(net, logits, label, scale, t, kernels); });
   return t.value;
 }
 

@@ -134,12 +134,12 @@ void sum_classes(In logits, In label, const LossTerms& terms, std::int64_t begin
 
 double finish_region(const RegionLoss& loss, const Sums& sums, double* slopes) {
   const RegionScore score{{loss.alpha, loss.beta, loss.smooth, loss.eps, loss.log_loss},
-                          loss.score == RegionLoss::Score::matthews};
+                          loss.score};
   double mean = 0;
   for (int c = 0; c < sums.classes; ++c)
     if (score.counts(sums.region(c)))
       mean += loss.share[static_cast<std::size_t>(c)] * score(sums.region(c)).value;
-  const RegionPower power{loss.weight, loss.gamma};
+  const RegionPower power{loss.weight, loss.gamma, loss.log_cosh};
   const double outer = power.slope(mean);
   for (int c = 0; c < sums.classes; ++c) {
     if (!score.counts(sums.region(c))) continue;

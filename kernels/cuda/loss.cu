@@ -19,7 +19,7 @@ std::vector<double> table_values(const LossTerms& terms, Shape logits) {
   for (const RegionLoss& loss : terms.regions) {
     values.insert(values.end(), {loss.weight, loss.gamma, loss.alpha, loss.beta, loss.smooth,
                                  loss.log_loss ? -loss.eps : loss.eps,
-                                 loss.score == RegionLoss::Score::matthews ? 1.0 : 0.0});
+                                 static_cast<double>(loss.score), loss.log_cosh ? 1.0 : 0.0});
     add(loss.share, 0);
   }
   for (const PixelLoss& loss : terms.pixels) {
@@ -43,7 +43,7 @@ std::vector<double> table_values(const LossTerms& terms, Shape logits) {
 
 int sum_kinds(const LossTerms& terms) {
   const auto counts = [](const RegionLoss& loss) {
-    return loss.score == RegionLoss::Score::matthews;
+    return loss.score != RegionScore::Kind::tversky;
   };
   const bool all = terms.focal || std::any_of(terms.regions.begin(), terms.regions.end(), counts);
   return all ? kAllKinds : kFewKinds;

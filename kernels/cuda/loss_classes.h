@@ -53,7 +53,7 @@ __device__ void add_focal_sums(const LossTable& table, const PixelLayout& layout
 }
 
 template <class T, bool direct, int kinds>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kinds == kAllKinds ? 2 : 3)
     sum_classes(Pixels<T> from, LossTable table, double* partial) {
   const PixelLayout layout = from.layout;
   const int classes = layout.classes;

@@ -59,7 +59,7 @@ struct LossTable {
 
   __device__ double at(int i) const { return outside ? outside[i] : inside[i]; }
 
-  static constexpr int kRegion = 7, kPixel = 5, kFocal = 3;  // values before those of the classes
+  static constexpr int kRegion = 8, kPixel = 5, kFocal = 3;  // values before those of the classes
   __host__ __device__ int region_at(int r) const { return r * (kRegion + classes); }
   __host__ __device__ int pixel_at(int k) const {
     return region_at(regions) + k * (kPixel + 2 * classes);
@@ -71,11 +71,15 @@ struct LossTable {
   /// All sums: of every class, then two per pixel loss.
   __host__ __device__ int sums() const { return kinds * classes + 2 * pixels; }
 
-  __device__ RegionPower power(int r) const { return {at(region_at(r)), at(region_at(r) + 1)}; }
+  __device__ RegionPower power(int r) const {
+    const int i = region_at(r);
+    return {at(i), at(i + 1), at(i + 7) != 0};
+  }
   __device__ RegionScore score(int r) const {
     const int i = region_at(r) + 2;
     const double eps = at(i + 3);  // below 0: of the logarithm
-    return {{at(i), at(i + 1), at(i + 2), eps < 0 ? -eps : eps, eps < 0}, at(i + 4) != 0};
+    return {{at(i), at(i + 1), at(i + 2), eps < 0 ? -eps : eps, eps < 0},
+            static_cast<RegionScore::Kind>(static_cast<int>(at(i + 4)))};
   }
   __device__ double share(int r, int c) const { return at(region_at(r) + kRegion + c); }
   __device__ PixelScalars pixel(int k) const {

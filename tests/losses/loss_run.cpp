@@ -61,6 +61,7 @@ namespace golden {
 const std::vector<LossEntry>& loss_entries() {
   static const std::vector<LossEntry> entries{
 #include "tests/losses/golden_losses.inc"
+#include "tests/losses/golden_more_losses.inc"
   };
   return entries;
 }

@@ -19,6 +19,10 @@ std::string message(const std::string& text) {
   return "accepted";
 }
 
+const std::string kKnown =
+    "Known: balanced_bce, bce, bi_tempered, ce_focal, dice, focal, focal_cosine, jaccard, "
+    "log_cosh, "
+    "log_cosh_dice, lovasz, mcc, quality_focal, soft_f1, softce, softmax_focal, tversky, wing";
 const Shape kBinary{2, 4, 4, 1}, kClasses{2, 4, 4, 3}, kPixels{2, 4, 4, 1};
 
 std::string refusal(const LossExpression& expression, Shape logits, Shape label, DType dtype) {
@@ -55,11 +59,16 @@ TEST_CASE("expressions say what was written, spaces and defaults aside") {
 }
 
 TEST_CASE("a written expression reads back as itself") {
-  for (const char* text : {"0.5*dice + 0.5*bce(smooth=0.1)", "2*lovasz(per_image=true)",
-                           "tversky(smooth=1, eps=1e-05, alpha=0.3)", "softce + jaccard", "focal",
-                           "focal(alpha=0.25, gamma=1.5, normalized=true, reduced_threshold=0.5, "
-                           "class_weights=[1, 2, 3], reduction=sum)",
-                           "mcc", "mcc(eps=1e-07)"}) {
+  for (const char* text :
+       {"0.5*dice + 0.5*bce(smooth=0.1)", "2*lovasz(per_image=true)",
+        "tversky(smooth=1, eps=1e-05, alpha=0.3)", "softce + jaccard", "focal",
+        "focal(alpha=0.25, gamma=1.5, normalized=true, reduced_threshold=0.5, "
+        "class_weights=[1, 2, 3], reduction=sum)",
+        "mcc", "mcc(eps=1e-07)", "balanced_bce(gamma=2)",
+        "bi_tempered(t1=0.5, t2=2, smooth=0.1, iterations=9)", "ce_focal(gamma=1)",
+        "focal_cosine(alpha=2, gamma=1, xent=0.3)", "log_cosh", "log_cosh_dice(smooth=1)",
+        "quality_focal(beta=1, normalized=true)", "soft_f1(eps=0.1)",
+        "softmax_focal(reduced_threshold=0.5)", "wing(width=2, curvature=1, reduction=sum)"}) {
     CHECK(to_string(parse_loss(text)) == text);
     CHECK(to_string(parse_loss(to_string(parse_loss(text)))) == text);
   }
@@ -68,17 +77,15 @@ TEST_CASE("a written expression reads back as itself") {
 TEST_CASE("mistakes name the position, what stands there and the nearest name") {
   CHECK(message("0.5*dicce+bce") ==
         "error[E-loss] --loss \"0.5*dicce+bce\" - position 5: there is no loss 'dicce' - did you "
-        "mean "
-        "'dice'? Known: bce, dice, focal, jaccard, lovasz, mcc, softce, tversky");
+        "mean 'dice'? " +
+            kKnown);
   CHECK(message("softce(smoth=0.1)") ==
         "error[E-loss] --loss \"softce(smoth=0.1)\" - position 8: there is no option of softce "
         "'smoth' - did you mean 'smooth'? Known: smooth, ignore, reduction, class_weights");
   CHECK(message("") ==
-        "error[E-loss] --loss \"\" - position 1: expected loss - known: bce, dice, focal, jaccard, "
-        "lovasz, mcc, softce, tversky");
+        "error[E-loss] --loss \"\" - position 1: expected loss - k" + kKnown.substr(1));
   CHECK(message("dice + ") ==
-        "error[E-loss] --loss \"dice + \" - position 8: expected loss - known: bce, dice, focal, "
-        "jaccard, lovasz, mcc, softce, tversky");
+        "error[E-loss] --loss \"dice + \" - position 8: expected loss - k" + kKnown.substr(1));
   CHECK(message("0*dice").find("position 1: a weight is above 0") != std::string::npos);
   CHECK(message("-1*dice").find("position 1: a weight is above 0") != std::string::npos);
   CHECK(message("1e999*dice").find("position 1: expected a finite number") != std::string::npos);
@@ -126,6 +133,15 @@ TEST_CASE("an expression is refused where it does not fit the shapes") {
   CHECK(refusal("mcc").find("mcc is a loss of binary labels") != std::string::npos);
   CHECK(refusal("mcc", kBinary, kPixels, DType::f32).find("mcc is a loss of binary labels") !=
         std::string::npos);
+  CHECK(refusal("wing").find("wing compares each logit with a label of its own") !=
+        std::string::npos);
+  CHECK(refusal("focal_cosine", kBinary).find("focal_cosine needs more than one class") !=
+        std::string::npos);
+  CHECK(refusal("soft_f1", kBinary, kPixels, DType::f32).find("soft_f1 is a loss of hard labels") !=
+        std::string::npos);
+  CHECK(refusal("bi_tempered(t1=1.5)").find("t1 <= 1 <= t2") != std::string::npos);
+  CHECK(refusal("bi_tempered(iterations=1.5)").find("1 to 1000 iterations") != std::string::npos);
+  CHECK(refusal("wing(width=0)", kBinary).find("width and curvature above 0") != std::string::npos);
   CHECK(refusal("dice(eps=0)").find("eps > 0") != std::string::npos);
   CHECK(refusal("softce(smooth=2)").find("smooth between 0 and 1") != std::string::npos);
 }

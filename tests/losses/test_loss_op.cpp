@@ -33,7 +33,16 @@ const std::vector<const char*> kElementLosses{"dice",
                                               "focal(alpha=0.25, gamma=1.5, normalized=true)",
                                               "focal(gamma=0.5, reduced_threshold=0.4)",
                                               "focal(gamma=0, reduction=sum)",
-                                              "0.5*dice+0.5*bce+0.2*lovasz+0.3*focal"};
+                                              "log_cosh_dice",
+                                              "balanced_bce",
+                                              "balanced_bce(gamma=1.5, reduction=sum)",
+                                              "bi_tempered(iterations=60)",
+                                              "bi_tempered(t1=0.5, t2=1, smooth=0.2)",
+                                              "log_cosh",
+                                              "quality_focal(beta=1.5)",
+                                              "quality_focal(normalized=true)",
+                                              "wing(width=2)",
+                                              "0.5*dice+0.5*bce+0.2*lovasz+0.3*focal+0.1*wing"};
 const std::vector<const char*> kClassLosses{
     "dice",
     "jaccard(log_loss=true, smooth=0.5)",
@@ -46,7 +55,17 @@ const std::vector<const char*> kClassLosses{
     "focal",
     "focal(alpha=0.25, gamma=1.5, normalized=true, class_weights=[1, 2, 3])",
     "focal(gamma=3, reduced_threshold=0.4)",
-    "0.3*focal+0.5*lovasz+0.5*softce(smooth=0.1)+0.1*dice"};
+    "log_cosh_dice",
+    "soft_f1",
+    "bi_tempered(iterations=60)",
+    "bi_tempered(t1=0.5, t2=1, smooth=0.2)",
+    "ce_focal",
+    "ce_focal(gamma=1.5, reduced_threshold=0.4, normalized=true)",
+    "focal_cosine(alpha=2, gamma=1.5)",
+    "softmax_focal(gamma=1.5)",
+    "softmax_focal(reduced_threshold=0.4, normalized=true)",
+    "focal_cosine+bi_tempered(iterations=60)",
+    "0.3*focal+0.5*lovasz+0.5*softce(smooth=0.1)+0.1*dice+0.1*softmax_focal"};
 
 LossLabel label(Shape shape, bool hard, int classes) {
   LossLabel l{shape, hard, golden::stream("losses.label", shape.count())};
@@ -59,7 +78,7 @@ std::vector<Problem> problems() {
   const Shape one{2, 3, 5, 1}, three{2, 3, 4, 3}, pixels{2, 3, 4, 1};
   LossLabel many = label(three, false, 2);
   for (double& t : many.values) t = t == 255 ? t : std::round(t);
-  std::vector<const char*> binary{"mcc", "0.5*mcc(eps=0.1)+dice"};
+  std::vector<const char*> binary{"mcc", "0.5*mcc(eps=0.1)+dice", "soft_f1"};
   binary.insert(binary.end(), kElementLosses.begin(), kElementLosses.end());
   return {{"binary", one, golden::tensor("losses.logits", one, 3), label(one, true, 2), binary},
           {"soft binary", one, golden::tensor("losses.logits", one, 3), label(one, false, 2),
@@ -106,8 +125,8 @@ std::vector<double> differences(const LossExpression& expression, const Problem&
 TEST_CASE("gradients: the reference against finite differences, the CPU against the reference") {
   for (const Problem& p : problems())
     for (const char* text : p.losses) {
-      CAPTURE(p.what);
-      CAPTURE(text);
+      CAPTURE(std::string(p.what));
+      CAPTURE(std::string(text));
       const LossExpression expression = ignoring(text);
       const LossRun exact = run_loss(expression, p.shape, p.logits, p.label, Backend::reference);
       // The central difference's own error: step^2 of curvature, 1e-16 / step of rounding.
@@ -120,7 +139,7 @@ TEST_CASE("gradients: the reference against finite differences, the CPU against 
 
 TEST_CASE("a sum of losses is the weighted sum of their values and gradients") {
   for (const Problem& p : problems()) {
-    CAPTURE(p.what);
+    CAPTURE(std::string(p.what));
     const bool classes = std::string_view(p.what) == "classes";
     const char* pixel = classes ? "softce(smooth=0.1)" : "bce";
     std::vector<double> sum(p.logits.size(), 0);
@@ -143,8 +162,8 @@ TEST_CASE("a batch that is all ignored costs nothing and teaches nothing") {
     std::fill(p.label.values.begin(), p.label.values.end(), 255.0);
     for (const char* text : p.losses)
       for (const Backend backend : {Backend::cpu, Backend::reference}) {
-        CAPTURE(p.what);
-        CAPTURE(text);
+        CAPTURE(std::string(p.what));
+        CAPTURE(std::string(text));
         const LossRun run = run_loss(ignoring(text), p.shape, p.logits, p.label, backend);
         CHECK(run.value == 0);
         CHECK(norm(run.dlogits) == 0);
@@ -169,8 +188,8 @@ TEST_CASE("logits of +-1e30 give finite losses and gradients") {
   for (Problem p : problems()) {
     for (std::size_t i = 0; i < p.logits.size(); ++i) p.logits[i] = i % 3 == 0 ? 1e30 : -1e30;
     for (const char* text : p.losses) {
-      CAPTURE(p.what);
-      CAPTURE(text);
+      CAPTURE(std::string(p.what));
+      CAPTURE(std::string(text));
       const LossRun run = run_loss(ignoring(text), p.shape, p.logits, p.label, Backend::cpu);
       CHECK(std::isfinite(run.value));
       CHECK(std::isfinite(norm(run.dlogits)));
@@ -182,8 +201,8 @@ TEST_CASE("a NaN logit reaches the loss") {
   for (Problem p : problems()) {
     p.logits[0] = NAN;
     for (const char* text : p.losses) {
-      CAPTURE(p.what);
-      CAPTURE(text);
+      CAPTURE(std::string(p.what));
+      CAPTURE(std::string(text));
       CHECK(std::isnan(run_loss(ignoring(text), p.shape, p.logits, p.label, Backend::cpu).value));
     }
   }

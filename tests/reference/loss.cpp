@@ -79,8 +79,31 @@ double add_matthews(const Problem& problem, const RegionLoss& loss, double* slop
   return loss.weight * mean;
 }
 
+// The share of each class is of 1 - F1, where F1 = 2 TP / (2 TP + FN + FP).
+double add_soft_f1(const Problem& problem, const RegionLoss& loss, double* slopes) {
+  double mean = 0;
+  for (std::int64_t c = 0; c < problem.shape.c; ++c) {
+    double tp = 0, fp = 0, fn = 0, pixels = 0;
+    for (std::int64_t i = 0; i < problem.shape.pixels(); ++i) {
+      if (problem.ignored(i, c)) continue;
+      const double p = problem.probability(i, c), t = problem.target(i, c);
+      tp += p * t, fp += p * (1 - t), fn += (1 - p) * t, pixels += 1;
+    }
+    if (pixels == 0) continue;
+    const double share = loss.share[static_cast<std::size_t>(c)];
+    const double n = 2 * tp, m = n + fn + fp + loss.eps;
+    mean += share * (1 - n / m);
+    // By p of a pixel: 2 TP and FN change where the label is 1, FP where it is 0.
+    const double of_ones = -(2 * m - n) / (m * m), of_zeros = n / (m * m);
+    slopes[2 * c] += loss.weight * share * (of_ones + of_zeros) / 2;
+    slopes[2 * c + 1] += loss.weight * share * (of_zeros - of_ones) / 2;
+  }
+  return loss.weight * mean;
+}
+
 double add_region(const Problem& problem, const RegionLoss& loss, double* slopes) {
-  if (loss.score == RegionLoss::Score::matthews) return add_matthews(problem, loss, slopes);
+  if (loss.score == RegionScore::Kind::matthews) return add_matthews(problem, loss, slopes);
+  if (loss.score == RegionScore::Kind::soft_f1) return add_soft_f1(problem, loss, slopes);
   double mean = 0;
   std::vector<Overlap> sums;
   for (std::int64_t c = 0; c < problem.shape.c; ++c) {
@@ -95,12 +118,13 @@ double add_region(const Problem& problem, const RegionLoss& loss, double* slopes
     if (s.t == 0) continue;
     const double tp = (s.p + s.t - s.d) / 2;
     const Derivatives by = region_derivatives(loss, tp, s.p - tp, s.t - tp);
-    const double outer = loss.weight * loss.share[static_cast<std::size_t>(c)] * loss.gamma *
-                         std::pow(mean, loss.gamma - 1);
+    const double by_mean =
+        loss.log_cosh ? std::tanh(mean) : loss.gamma * std::pow(mean, loss.gamma - 1);
+    const double outer = loss.weight * loss.share[static_cast<std::size_t>(c)] * by_mean;
     slopes[2 * c] += outer * (by.tp / 2 + by.fp / 2 - by.fn / 2);
     slopes[2 * c + 1] += outer * (-by.tp / 2 + by.fp / 2 + by.fn / 2);
   }
-  return loss.weight * std::pow(mean, loss.gamma);
+  return loss.weight * (loss.log_cosh ? std::log(std::cosh(mean)) : std::pow(mean, loss.gamma));
 }
 
 double class_weight(const PixelLoss& loss, std::int64_t c) {

@@ -1,6 +1,8 @@
 // fjord-evaluate and fjord-predict as a user runs them.
 #include <doctest/doctest.h>
 
+#include <fstream>
+
 #include "data/geotiff.h"
 #include "data/image.h"
 #include "data/image_write.h"
@@ -43,6 +45,33 @@ TEST_CASE("evaluate: JSON keys, and the score that training wrote") {
   const Outcome table = run({"fjord-evaluate", trained().run.string(), val(), "--which", "last"});
   CHECK(table.out.find("foreground") != std::string::npos);
   CHECK(table.out.find("mIoU") != std::string::npos);
+}
+
+TEST_CASE("evaluate: every image, borders, calibration, smp.metrics; JSON and CSV") {
+  const fs::path csv = trained().run / "scores.csv";
+  const Outcome plain = run({"fjord-evaluate", trained().run.string(), val(), "--json", "-"});
+  const Outcome outcome = run({"fjord-evaluate", trained().run.string(), val(), "--details",
+                               "--csv", csv.string(), "--json", "-"});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  const auto json = outcome.json();
+  CHECK(json["confusion"] == plain.json()["confusion"]);
+  CHECK(json["boundary_iou"].size() == 2);
+  CHECK(json["ece"].get<double>() >= 0);
+  CHECK(json["ece"].get<double>() <= 1);
+  CHECK(json["calibration"].size() == 15);
+  CHECK(json["smp"].size() == 17);
+  CHECK(json["smp"]["accuracy"]["micro"].get<double>() ==
+        doctest::Approx(json["accuracy"].get<double>()));
+  CHECK(json["per_image"].size() == 2);
+  CHECK(keys_of(json["per_image"][0]["classes"][0]) ==
+        Strings{"name", "iou", "dice", "precision", "recall", "boundary_iou", "pixels"});
+  std::ifstream file(csv);
+  std::string line;
+  std::getline(file, line);
+  CHECK(line == "image,class,iou,dice,precision,recall,boundary_iou,pixels");
+  int rows = 0;
+  while (std::getline(file, line)) ++rows;
+  CHECK(rows == 4);
 }
 
 TEST_CASE("evaluate: at the label's own size, a bare file, another size") {
