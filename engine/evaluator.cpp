@@ -10,8 +10,7 @@ namespace fjord {
 
 struct Evaluator::Recorded {
   Recorded(const Evaluator& owner, Shape images, const LossExpression* expression)
-      : tape(owner.parameters_,
-             tape_options(owner.backend_, owner.precision_, Mode::eval, owner.algorithm_)) {
+      : tape(owner.parameters_, owner.options()) {
     if (expression) this->expression = *expression;
     const Net net{&tape, ""};
     image = net.resident(images, DType::f32, "image");
@@ -31,7 +30,8 @@ struct Evaluator::Recorded {
 };
 
 Evaluator::Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend,
-                     PlanOptions plan, Precision precision, ConvAlgorithm algorithm)
+                     PlanOptions plan, Precision precision, ConvAlgorithm algorithm,
+                     FilterMemory filters)
     : model_(std::move(model)),
       parameters_(parameters),
       arena_(arena),
@@ -39,7 +39,14 @@ Evaluator::Evaluator(Model model, Parameters& parameters, Arena& arena, Backend 
       plan_(plan),
       precision_(precision),
       algorithm_(algorithm),
+      filters_(filters),
       stream_(stream(backend)) {}
+
+TapeOptions Evaluator::options() const {
+  TapeOptions options = tape_options(backend_, precision_, Mode::eval, algorithm_);
+  options.inference = filters_;
+  return options;
+}
 
 Evaluator::Recorded& Evaluator::recorded(Shape images, const LossExpression* loss) {
   auto same = [&](const std::shared_ptr<Recorded>& r) {

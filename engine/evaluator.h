@@ -26,9 +26,11 @@ struct Scores {
 class Evaluator {
  public:
   /// The parameters are allocated; they and the arena must outlive the evaluator. The arena may be
-  /// shared with a training plan.
+  /// shared with a training plan. `filters`: what is held of them between runs, beside the
+  /// parameters, for plans of all sizes together.
   Evaluator(Model model, Parameters& parameters, Arena& arena, Backend backend, PlanOptions plan,
-            Precision precision = Precision::fp32, ConvAlgorithm algorithm = ConvAlgorithm::any);
+            Precision precision = Precision::fp32, ConvAlgorithm algorithm = ConvAlgorithm::any,
+            FilterMemory filters = FilterMemory::normal);
 
   /// Logits of n x h x w x bands values: n x h x w x classes, valid until any plan of the arena is
   /// run or made.
@@ -43,6 +45,7 @@ class Evaluator {
 
  private:
   struct Recorded;
+  TapeOptions options() const;
   Recorded& recorded(Shape images, const LossExpression* loss);
   void run(Recorded& recorded, const float* images);
   Buffer at_device(const std::uint8_t* labels, Shape shape);
@@ -55,6 +58,7 @@ class Evaluator {
   const PlanOptions plan_;
   const Precision precision_;
   const ConvAlgorithm algorithm_;
+  const FilterMemory filters_;
   Stream stream_;
   std::vector<float> logits_;  // of the latest prediction, where the host can't read the plan's
   DeviceBlock labels_;         // likewise of the batch in hand

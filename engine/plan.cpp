@@ -1,23 +1,17 @@
-// Lifetimes, the layout of the arena, replay and its checks, the report.
+// Lifetimes, the layout of the arena, what is kept of the weights, replay and its checks.
 #include "engine/plan.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <span>
 
+#include "engine/plan_lifetime.h"
 #include "engine/safetensors.h"
 #include "kernels/device.h"
 
 namespace fjord {
 
 namespace {
-
-constexpr std::size_t kAlignment = 64;
-
-std::size_t planned_bytes(const Slot& slot) {
-  return (slot.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 // Tensors of a step that runs beside others. What is larger fills a card by itself, and would have
 // to be kept longer.
@@ -38,25 +32,6 @@ bool depends(const Step& later, const Step& step) {
   };
   return share(later.reads, step.writes) || share(later.writes, step.writes) ||
          share(later.writes, step.reads);
-}
-
-bool alive(const Slot& slot, int step) { return slot.first <= step && step <= slot.last; }
-
-const char* to_string(Kind kind) {
-  switch (kind) {
-    case Kind::activation:
-      return "activations";
-    case Kind::gradient:
-      return "gradients";
-    case Kind::scratch:
-      return "scratch";
-    case Kind::resident:
-      return "inputs and results";
-    case Kind::parameter:
-    case Kind::outside:
-      return "parameters";
-  }
-  return "";
 }
 
 template <class T>
@@ -83,23 +58,6 @@ std::int64_t count_nonfinite(const Buffer& buffer, Stream& stream) {
   if (buffer.dtype == DType::f64) return count_nonfinite(values_in<double>(bytes));
   const std::vector<float> wide = to_floats(file_type(buffer.dtype), bytes);
   return count_nonfinite(std::span<const float>(wide));
-}
-
-double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
-
-// Which deferred tensors got memory, or got it again going backward.
-std::string passes_report(const std::vector<Pass>& passes, bool again) {
-  std::vector<std::string_view> names;
-  std::size_t bytes = 0;
-  for (const Pass& pass : passes)
-    if (pass.again == again) {
-      names.push_back(pass.made->name);
-      bytes += pass.made->bytes();
-    }
-  if (names.empty()) return "";
-  return fmt::format("  {:<18}{:>4} tensors, {:.1f} MiB: {}\n",
-                     again ? "read again" : "materialised", names.size(), mib(bytes),
-                     fmt::join(names, ", "));
 }
 
 // All ones: a NaN in every floating-point type, an impossible class, an odd tap.
@@ -130,7 +88,7 @@ void Plan::find_lifetimes() {
     for (Slot* slot : tape_.steps[i].writes) touch(slot, i);
   }
   for (Slot& slot : tape_.slots) {
-    if (slot.parameter || slot.kind == Kind::outside) continue;
+    if (slot.parameter || slot.kind == Kind::outside || slot.kind == Kind::kept) continue;
     if (slot.kind == Kind::resident || (options_.check && slot.first >= 0)) {
       slot.first = 0;
       slot.last = steps;
@@ -198,7 +156,37 @@ void Plan::lay_out() {
 
 bool Plan::bind() {
   tape_.parameters.refresh_shadow(stream_);
+  const bool moved = bind_addresses();
+  make_kept();
+  return moved;
+}
+
+// Runs what follows from the weights alone where that is of another version than they are.
+void Plan::make_kept() {
+  const std::uint64_t version = tape_.parameters.version();
+  const auto stale = [&](const KeptSlot& k) { return k.kept->version != version; };
+  if (std::ranges::none_of(tape_.kept, stale)) return;
+  for (Step& step : tape_.once) {
+    const bool due = std::ranges::any_of(tape_.kept, [&](const KeptSlot& k) {
+      return stale(k) && std::ranges::count(step.writes, k.slot) > 0;
+    });
+    if (due) step.run(stream_);
+  }
+  for (KeptSlot& k : tape_.kept) k.kept->version = version;
+}
+
+std::size_t Plan::kept_bytes() const {
+  std::size_t bytes = 0;
+  for (const KeptSlot& k : tape_.kept) bytes += k.kept->bytes;
+  return bytes;
+}
+
+bool Plan::bind_addresses() {
   arena_.reserve(arena_bytes_);
+  for (KeptSlot& k : tape_.kept) {
+    if (!k.kept->memory.data()) k.kept->memory = DeviceBlock(tape_.options.backend, k.kept->bytes);
+    k.slot->data = k.kept->memory.data();
+  }
   if (bound_ == arena_.data()) return false;
   bound_ = arena_.data();
   for (Slot* slot : planned_) slot->data = bound_ + slot->offset;
@@ -217,10 +205,14 @@ void Plan::run() {
   enqueue();
 }
 
-void Plan::enqueue() { run_steps(0, tape_.steps.size()); }
+void Plan::enqueue() {
+  if (tape_.options.mode == Mode::train) tape_.parameters.changed();  // running statistics
+  run_steps(0, tape_.steps.size());
+}
 
 void Plan::run_forward() {
   bind();
+  if (tape_.options.mode == Mode::train) tape_.parameters.changed();
   run_steps(0, tape_.forward_steps ? tape_.forward_steps : tape_.steps.size());
 }
 
@@ -263,34 +255,6 @@ void Plan::check_step(const Step& step) {
 void Plan::poison_after(int step) {
   for (Slot* slot : planned_)
     if (slot->last == step) poison(*slot, stream_);
-}
-
-std::string Plan::report() const {
-  std::array<std::size_t, 6> by_kind{};
-  std::vector<const Slot*> at_peak;
-  for (const Slot* slot : planned_) {
-    if (!alive(*slot, peak_step_)) continue;
-    by_kind[static_cast<std::size_t>(slot->kind)] += planned_bytes(*slot);
-    at_peak.push_back(slot);
-  }
-  std::string text =
-      fmt::format("{} steps, arena {:.1f} MiB (lower bound {:.1f}), peak at step {} ({})\n",
-                  tape_.steps.size(), mib(arena_bytes_), mib(lower_bound_bytes_), peak_step_,
-                  tape_.steps.empty()
-                      ? ""
-                      : tape_.steps[std::min<std::size_t>(peak_step_, tape_.steps.size() - 1)].op);
-  for (std::size_t kind = 0; kind < by_kind.size(); ++kind)
-    if (by_kind[kind])
-      text += fmt::format("  {:<20}{:>10.1f} MiB\n", to_string(static_cast<Kind>(kind)),
-                          mib(by_kind[kind]));
-  std::stable_sort(at_peak.begin(), at_peak.end(),
-                   [](const Slot* a, const Slot* b) { return a->bytes() > b->bytes(); });
-  for (std::size_t i = 0; i < std::min<std::size_t>(at_peak.size(), 5); ++i)
-    text += fmt::format("  {:>10.1f} MiB  {} {}\n", mib(at_peak[i]->bytes()),
-                        fjord::to_string(at_peak[i]->shape), at_peak[i]->name);
-  if (const auto beside = std::ranges::count(forks_, true))
-    text += fmt::format("  {} filter gradients run beside what follows them\n", beside);
-  return text + passes_report(tape_.passes, false) + passes_report(tape_.passes, true);
 }
 
 }  // namespace fjord

@@ -35,6 +35,8 @@ class Plan {
   bool replayable() const { return !options_.check; }
 
   std::size_t arena_bytes() const { return arena_bytes_; }
+  /// What inference keeps of the weights, perhaps shared with other plans.
+  std::size_t kept_bytes() const;
   /// The largest sum of tensors alive at once: no plan can need less.
   std::size_t lower_bound_bytes() const { return lower_bound_bytes_; }
   /// A table: peak by kind, the largest tensors at the peak, which deferred tensors were given
@@ -46,6 +48,8 @@ class Plan {
   void find_overlaps();
   void find_peak();
   void lay_out();
+  bool bind_addresses();
+  void make_kept();
   void run_steps(std::size_t begin, std::size_t end);
   void run_step(std::size_t i);
   void check_step(const Step& step);

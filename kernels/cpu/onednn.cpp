@@ -2,6 +2,10 @@
 // differ.
 #include "kernels/cpu/onednn.h"
 
+#include <fmt/ranges.h>
+
+#include <span>
+
 #include "kernels/cpu/onednn_parts.h"
 
 namespace fjord {
@@ -56,6 +60,34 @@ Formats::Formats(const ConvShape& s, const Piece& p)
   weight = {dims, f32, tag};
   packed = {dims, f32, memory::format_tag::any};
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+}
+
+dnnl::primitive_attr attributes_of(const ConvInferenceShape& s) {
+  dnnl::post_ops end;
+  if (s.residual) end.append_sum(1.0f);
+#if DNNL_VERSION_MAJOR >= 3
+  if (s.act == Act::relu) end.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+#else
+  if (s.act == Act::relu) end.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
+#endif
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  attributes.set_post_ops(end);
+  return attributes;
+}
+
+std::string name_of(const memory::desc& format) {
+#if DNNL_VERSION_MAJOR >= 3
+  const auto strides = format.get_strides(), sizes = format.get_inner_blks(),
+             axes = format.get_inner_idxs();
+#else
+  const dnnl_blocking_desc_t& blocks = format.data.format_desc.blocking;
+  const std::span strides(blocks.strides, static_cast<std::size_t>(format.data.ndims));
+  const std::span sizes(blocks.inner_blks, static_cast<std::size_t>(blocks.inner_nblks));
+  const std::span axes(blocks.inner_idxs, static_cast<std::size_t>(blocks.inner_nblks));
+#endif
+  return fmt::format("{} {} {}", fmt::join(strides, ","), fmt::join(sizes, ","),
+                     fmt::join(axes, ","));
 }
 
 #if DNNL_VERSION_MAJOR >= 3

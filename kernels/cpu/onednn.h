@@ -5,7 +5,7 @@
 // are while recording; more threads later stay unused.
 #pragma once
 
-#include "kernels/conv.h"
+#include "kernels/conv_inference.h"
 #include "kernels/cpu/backend.h"
 
 namespace fjord {
@@ -15,6 +15,8 @@ void limit_onednn(Isa isa);
 
 ConvForward onednn_forward(const ConvShape& shape);
 ConvBackwardData onednn_backward_data(const ConvShape& shape);
+/// Of an image as it is; any activation of Act::none and Act::relu.
+ConvInference onednn_inference(const ConvInferenceShape& shape);
 /// dweight alone.
 ConvBackwardFilter onednn_backward_filter(const ConvShape& shape);
 

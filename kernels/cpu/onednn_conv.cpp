@@ -30,9 +30,9 @@ struct Layer {
   std::vector<Piece> pieces;
   PieceKinds kinds;
   std::unique_ptr<Reorder> pack;  // none when oneDNN takes our format
-  std::string implementation;
+  std::string implementation, format;
   int workers = 1;
-  std::size_t pack_at = 0, work_at = 0, bytes = 0;
+  std::size_t packed_bytes = 0, pack_at = 0, work_at = 0, bytes = 0;
 
   /// `describe` gives a piece's primitive description.
   template <class Primitive, class Describe>
@@ -47,6 +47,8 @@ struct Layer {
 
   void plan(const memory::desc& ours, const memory::desc& packed) {
     Scratch scratch;
+    format = name_of(packed);
+    packed_bytes = packed.get_size();
     if (packed != ours) {
       pack = std::make_unique<Reorder>(ours, packed, Write::store);
       scratch.take(packed.get_size());
@@ -65,17 +67,80 @@ struct Layer {
   /// body(piece, primitive, bindings) for every piece, with weight and workspace bound.
   template <class Body>
   void run(const float* weight, void* scratch, const Body& body) {
-    const void* packed = packed_filter(weight, scratch);
+    run_packed(packed_filter(weight, scratch), at(scratch, work_at), body);
+  }
+
+  template <class Body>
+  void run_packed(const void* packed, std::byte* work, const Body& body) {
     parallel_pieces(static_cast<std::int64_t>(pieces.size()), workers, [&](std::size_t i, int w) {
       const OneThread one;
-      PieceKind::Bindings& bindings = kinds.bindings(i, w, at(scratch, work_at));
+      PieceKind::Bindings& bindings = kinds.bindings(i, w, work);
       set_data(bindings.weight, packed);
       body(pieces[i], kinds.primitive(i), bindings);
     });
   }
 };
 
+// weight * scale in oneDNN's format.
+void keep_filter(Layer& layer, In weight, In scale, void* kept) {
+  const std::int64_t values = weight.shape().count(), filter = values / weight.shape().n;
+  std::vector<float> folded(static_cast<std::size_t>(values));
+  parallel_for(weight.shape().n, [&](std::int64_t k) {
+    const float factor = scale ? scale.as<float>()[k] : 1.0f;
+    for (std::int64_t i = k * filter; i < (k + 1) * filter; ++i)
+      folded[static_cast<std::size_t>(i)] = weight.as<float>()[i] * factor;
+  });
+  if (!layer.pack) return void(std::copy(folded.begin(), folded.end(), static_cast<float*>(kept)));
+  std::vector<std::byte> work(layer.pack->scratch_bytes());
+  layer.pack->run(folded.data(), kept, work.data());
+}
+
+void run_inference(Layer& layer, const ConvInferenceInputs& t, Out y, void* scratch) {
+  layer.run_packed(t.kept, at(scratch, 0), [&](const Piece& p, auto& primitive, auto& m) {
+    float* target = y.as<float>() + p.y_offset(y.shape());
+    // Added to by the primitive: it comes by way of y.
+    if (t.residual)
+      std::copy_n(t.residual.as<float>() + p.y_offset(y.shape()),
+                  p.images * p.y_rows * y.shape().w * y.shape().c, target);
+    set_data(m.x, t.x.as<float>() + p.x_offset(t.x.shape()));
+    set_data(m.y, target);
+    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, m.x},
+                                              {DNNL_ARG_WEIGHTS, m.weight},
+                                              {DNNL_ARG_DST, m.y},
+                                              {DNNL_ARG_SCRATCHPAD, m.workspace}};
+    if (t.shift) {
+      set_data(m.bias, t.shift.template as<float>());
+      arguments.emplace(DNNL_ARG_BIAS, m.bias);
+    }
+    primitive.execute(stream(), arguments);
+  });
+}
+
 }  // namespace
+
+ConvInference onednn_inference(const ConvInferenceShape& s) {
+  auto layer = std::make_shared<Layer>();
+  layer->workers = threads();
+  layer->shape = s.conv;
+  layer->pieces = cut_outputs(s.conv, cut_of(s.conv, s.conv.y));
+  prepared(s.conv, [&] {
+    layer->build<dnnl::convolution_forward>([&](Formats f) {
+      f.attributes = attributes_of(s);
+      return describe_forward(f, s.shift);
+    });
+  });
+  const std::size_t work = static_cast<std::size_t>(layer->workers) * layer->kinds.work_bytes;
+  return {layer->implementation,
+          layer->format,
+          layer->packed_bytes,
+          work,
+          [layer](In weight, In scale, void* kept, Stream&) {
+            keep_filter(*layer, weight, scale, kept);
+          },
+          [layer](const ConvInferenceInputs& t, Out y, void* scratch, Stream&) {
+            run_inference(*layer, t, y, scratch);
+          }};
+}
 
 ConvForward onednn_forward(const ConvShape& shape) {
   auto layer = std::make_shared<Layer>();

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/conv.h"
+#include "kernels/conv_inference.h"
 #include "kernels/cpu/pieces.h"
 
 namespace fjord::onednn {
@@ -43,6 +43,10 @@ struct Formats {
 
 /// Descriptions: what differs between oneDNN 2 and 3.
 dnnl::convolution_forward::primitive_desc describe_forward(const Formats& f, bool bias);
+/// y = act(y + conv) where there is a residual, which comes by way of y; else act(conv).
+dnnl::primitive_attr attributes_of(const ConvInferenceShape& shape);
+/// Names a filter's format: equal names, equal bytes for equal values.
+std::string name_of(const memory::desc& format);
 dnnl::convolution_backward_data::primitive_desc describe_backward_data(const Formats& f);
 dnnl::convolution_backward_weights::primitive_desc describe_backward_filter(const Formats& f);
 
