@@ -127,12 +127,39 @@ Tensor Net::statistic(std::string_view name, std::int64_t count, Init init) cons
   return parameter_tensor(*this, name, {1, 1, 1, count}, false, Role::statistic, init);
 }
 
+Tensor Net::unrounded(Tensor filter) const {
+  if (filter.dtype() == tape->parameters.dtype) return filter;
+  Tensor values =
+      new_slot(*tape, filter.shape(), tape->parameters.dtype, filter.slot->name, Kind::parameter);
+  values.slot->parameter = filter.slot->parameter;
+  return values;
+}
+
+Tensor Net::kept(Shape shape, DType dtype, std::string_view name, std::string_view format) const {
+  Tensor x = tensor(shape, dtype, name, Kind::kept);
+  const std::string key = fmt::format("{} {}", x.slot->name, format);
+  tape->kept.push_back({x.slot, tape->parameters.kept().get(key, x.slot->bytes())});
+  return x;
+}
+
+Net Net::once() const {
+  Net net = *this;
+  net.runs_once = true;
+  return net;
+}
+
 Tensor Net::counter(std::string_view name) const {
   return parameter_tensor(*this, name, {}, false, Role::counter, Init::zeros);
 }
 
+void Net::word(const char* op, std::initializer_list<Tensor> inputs, Tensor output,
+               std::map<std::string, double> attributes) const {
+  Word& word = tape->words.emplace_back(Word{op, path, {}, output.slot, std::move(attributes)});
+  for (const Tensor input : inputs) word.inputs.push_back(input.slot);
+}
+
 void Net::record_step(Step step) const {
-  if (!declaring()) tape->steps.push_back(std::move(step));
+  if (!declaring()) (runs_once ? tape->once : tape->steps).push_back(std::move(step));
 }
 
 Out Net::grad_sink(Tensor x) const {
@@ -146,6 +173,15 @@ Out Net::grad_sink(Tensor x) const {
   return Out{dx.slot, Write::store};
 }
 
+Out Net::grad_sink_in_place(Tensor x, Tensor dy) const {
+  const bool possible = x && x.needs_grad() && !x.slot->grad && !x.slot->parameter &&
+                        dy.slot->shape == x.slot->shape && dy.slot->dtype == x.slot->dtype &&
+                        dy.slot->kind == Kind::gradient && tape->options.backend == Backend::cpu;
+  if (!possible) return grad_sink(x);
+  x.slot->grad = dy.slot;
+  return Out{dy.slot, Write::store};
+}
+
 void Net::on_backward(Tensor y, std::function<void()> recipe) const {
   if (!y.needs_grad()) return;
   tape->recipes.push_back([slot = y.slot, recipe = std::move(recipe)] {
@@ -155,6 +191,7 @@ void Net::on_backward(Tensor y, std::function<void()> recipe) const {
 
 void Net::backward() const {
   check(!tape->in_backward, path, "backward is recorded already");
+  check(!tape->options.inference, path, "a tape for inference has no backward");
   tape->forward_steps = tape->steps.size();
   tape->in_backward = true;
   for (auto recipe = tape->recipes.rbegin(); recipe != tape->recipes.rend(); ++recipe) (*recipe)();

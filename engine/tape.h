@@ -4,13 +4,15 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "engine/parameters.h"
 #include "engine/tensor.h"
-#include "kernels/conv.h"
+#include "kernels/conv_inference.h"
 #include "kernels/kernel.h"
 
 namespace fjord {
@@ -36,6 +38,10 @@ struct TapeOptions {
   ConvMath math = ConvMath::exact;  // of f32 convolutions
   ConvAlgorithm algorithm = ConvAlgorithm::any;
   ConvTuning tuning = {};
+  /// Nobody will ask for gradients, so normalisations are folded into filters, which are made ready
+  /// once for all runs: Mode::eval alone.
+  std::optional<FilterMemory> inference = {};
+  std::uint64_t seed = 0;  // of what is drawn while training
 };
 
 /// What a step computes in. Weights, statistics, gradients of parameters and losses are f32 always;
@@ -58,6 +64,23 @@ struct Pass {
   bool again = false;
 };
 
+/// A word of engine/ops.h as it was recorded, for readers that have no use for kernels (exporters).
+/// Inputs are tensors, then parameters; null where absent. Not left by tapes for inference.
+struct Word {
+  std::string op, path;
+  std::vector<const Slot*> inputs;
+  const Slot* output = nullptr;
+  std::map<std::string, double> attributes;
+
+  int integer(const std::string& name) const { return static_cast<int>(attributes.at(name)); }
+};
+
+/// A slot of Kind::kept and the memory that it shares with those of other tapes.
+struct KeptSlot {
+  Slot* slot = nullptr;
+  std::shared_ptr<Kept> kept;
+};
+
 /// What one recording left. A plan writes lifetimes and addresses into its slots, so each tape has
 /// one plan.
 struct Tape {
@@ -68,10 +91,13 @@ struct Tape {
   const TapeOptions options;
   std::deque<Slot> slots;
   std::vector<Step> steps;
+  std::vector<Step> once;  // write kept slots; run before the steps when the weights have changed
+  std::vector<KeptSlot> kept;
   std::vector<std::function<void()>> recipes;  // run in reverse by backward()
   std::size_t forward_steps = 0;               // set by backward()
   bool in_backward = false;
   std::vector<Pass> passes;  // printed with the plan
+  std::vector<Word> words;
   std::map<std::string, Tensor> parameter_tensors;
 };
 
@@ -80,13 +106,18 @@ struct Tape {
 struct Net {
   Tape* tape = nullptr;
   std::string path;
-  bool frozen = false;  // below here: evaluation mode, parameters without gradient
+  bool frozen = false;     // below here: evaluation mode, parameters without gradient
+  bool runs_once = false;  // steps go to Tape::once
 
-  Net operator/(const std::string& name) const { return {tape, path + name + ".", frozen}; }
+  Net operator/(const std::string& name) const {
+    return {tape, path + name + ".", frozen, runs_once};
+  }
   Net operator/(int i) const { return *this / std::to_string(i); }
-  Net freeze() const { return {tape, path, true}; }
+  Net freeze() const { return {tape, path, true, runs_once}; }
 
   bool training() const { return tape->options.mode == Mode::train && !frozen; }
+  /// Whether x can be computed for inference: no gradient passes through it.
+  bool inferring(Tensor x) const { return tape->options.inference && !x.needs_grad(); }
   bool declaring() const { return tape->options.mode == Mode::declare; }
 
   /// A tensor that lives as long as steps touch it.
@@ -98,6 +129,9 @@ struct Net {
   Tensor resident(Shape shape, DType dtype, std::string_view name) const;
   /// A tensor whose memory is somebody else's: whoever runs the plan sets its address.
   Tensor outside(Shape shape, DType dtype, std::string_view name) const;
+  /// A tensor that follows from parameters alone, written by steps that are recorded once(). Tapes
+  /// of the same parameters share it by its name and `format`.
+  Tensor kept(Shape shape, DType dtype, std::string_view name, std::string_view format = "") const;
   /// x in another type: x itself, or a copy.
   Tensor converted(Tensor x, DType dtype) const;
 
@@ -105,6 +139,8 @@ struct Net {
   /// 16 bits read from their copy in that type.
   Tensor filter(std::string_view name, Shape shape, Init init) const;
   Tensor vector(std::string_view name, std::int64_t count, Init init) const;
+  /// A filter's own values where it was read from its copy in 16 bits.
+  Tensor unrounded(Tensor filter) const;
   /// BN's running statistics and batch counter.
   Tensor statistic(std::string_view name, std::int64_t count, Init init) const;
   Tensor counter(std::string_view name) const;
@@ -115,10 +151,18 @@ struct Net {
   void record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... args) const;
   /// Appends a step made by hand, for kernels that are prepared ahead (convolutions).
   void record_step(Step step) const;
+  /// Notes the word that is being recorded.
+  void word(const char* op, std::initializer_list<Tensor> inputs, Tensor output,
+            std::map<std::string, double> attributes = {}) const;
+  /// Where steps go that read parameters and kept tensors alone, and write kept ones.
+  Net once() const;
 
   /// Where x's gradient goes: the first writer stores, later ones add. Absent without needs_grad.
   /// Asked for in the order in which the kernel writes: arguments of a call have no order.
   Out grad_sink(Tensor x) const;
+  /// The same for a kernel that reads dy and may overwrite it, value by value: where dx would be
+  /// stored and nobody else reads dy, both are one tensor (on the CPU, where memory is short).
+  Out grad_sink_in_place(Tensor x, Tensor dy) const;
   /// x's gradient, to be read by the recipe of the op that made x; absent when nobody wrote one.
   Tensor grad(Tensor x) const { return Tensor{x.slot->grad}; }
   /// Registers what records y's backward steps; skipped when y received no gradient.
@@ -127,7 +171,7 @@ struct Net {
   void backward() const;
 
   /// x with memory of its own. Records a deferred tensor's pass once while going forward, for all
-  /// consumers; going backward, the pass of one with a single consumer and no residual is recorded
+  /// consumers; going backward, the pass of one with at most two and no residual is recorded
   /// once more (cheaper than keeping it), and what any other left is still there.
   Tensor materialize(Tensor x) const;
 };

@@ -10,7 +10,15 @@
 namespace fjord {
 
 /// Why memory is held; the plan reports its peak by kind.
-enum class Kind : std::uint8_t { activation, gradient, scratch, resident, parameter, outside };
+enum class Kind : std::uint8_t {
+  activation,
+  gradient,
+  scratch,
+  resident,
+  parameter,
+  outside,
+  kept  // follows from the weights, and is made again when they change
+};
 
 struct Deferred;
 struct Parameter;
@@ -51,10 +59,10 @@ struct Deferred {
   // upsample_concat: low at the size of this tensor, then skip
   Tensor low, skip;
   // The pass recorded going forward, and the one recorded again going backward. Recomputing is
-  // cheaper than keeping, except where several consumers or a residual would recompute much.
+  // cheaper than keeping, except where many consumers or a residual would recompute much.
   int uses = 0;
   Tensor materialized, rematerialized;
-  bool kept() const { return uses > 1 || residual; }
+  bool kept() const { return uses > 2 || residual; }
 };
 
 }  // namespace fjord

@@ -87,6 +87,7 @@ struct UpsampleConvShape {
   /// How backward-data will write dlow and dskip. `add` plans scratch that serves both.
   Write write = Write::add;
   ConvMath math = ConvMath::exact;
+  ConvAlgorithm algorithm = ConvAlgorithm::any;
   ConvTuning tuning = {};
 };
 
@@ -116,7 +117,7 @@ struct UpsampleConvBackwardFilter {
   std::function<void(In low, In skip, In dy, Out dweight, void* scratch, Stream&)> run;
 };
 
-/// Slots that a backend may leave empty (the CPU does): the caller then records the three
+/// Slots that a backend may leave empty: the caller then records the three
 /// operations. Throw where upsample_conv_fits is false.
 inline Kernel<const UpsampleConvShape&, UpsampleConvForward&> prepare_upsample_conv_forward{
     "upsample_conv_forward"};

@@ -81,10 +81,15 @@ void enable_cpu_kernels(Isa isa) {
   fill_pointwise_kernels();
   fill_norm_kernels();
   fill_spatial_kernels();
+  fill_gate_kernels();
+  fill_matrix_kernels();
   fill_optimizer_kernels();
   fill_conv_kernels();
+  fill_upsample_conv_kernels();
+  fill_conv_inference_kernels();
   fill_loss_kernels();
   fill_lovasz_kernels();
+  fill_formula_loss_kernels();
   fill_confusion_kernels();
 }
 

@@ -2,6 +2,8 @@
 #include "kernels/conv.h"
 
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/onednn.h"
@@ -22,19 +24,18 @@ struct Implementation {
 
 bool always(const ConvShape&, Isa) { return true; }
 
-/// Of the layers of a U-Net on ResNets Winograd wins wherever 16 channels or more go in and out
-/// (`fjord-bench conv`). With fewer, most of a vector would be filled up with zeros.
-bool winograd_is_faster(const ConvShape& shape, Isa) {
-  return shape.algorithm == ConvAlgorithm::any && winograd_fits(shape) && shape.x.c >= 16 &&
-         shape.y.c >= 16;
-}
+bool outputs_are_few(const ConvShape& shape, Isa) { return few_outputs_fit(shape); }
 
 constexpr Implementation<ConvForward> forward_implementations[]{
-    {winograd_is_faster, winograd_forward}, {always, onednn_forward}};
+    {outputs_are_few, few_outputs_forward},
+    {winograd_is_faster, winograd_forward},
+    {always, onednn_forward}};
 constexpr Implementation<ConvBackwardData> data_implementations[]{
     {winograd_is_faster, winograd_backward_data}, {always, onednn_backward_data}};
 constexpr Implementation<ConvBackwardFilter> filter_implementations[]{
-    {winograd_is_faster, winograd_backward_filter}, {always, onednn_backward_filter}};
+    {outputs_are_few, few_outputs_backward_filter},
+    {winograd_is_faster, winograd_backward_filter},
+    {always, onednn_backward_filter}};
 
 template <class Pass, std::size_t count>
 Pass choose(const Implementation<Pass> (&table)[count], const ConvShape& shape) {

@@ -37,6 +37,16 @@ struct PoolRow {
   int kernel, stride, padding;
 };
 
+/// One row of a 3x3 convolution of stride 1 with few outputs, or of its filter's gradient. x is one
+/// image; the first of the three input rows is `row`, which may lie outside, as columns may.
+struct FewOutputs {
+  const float* x;
+  std::int64_t h, w, channels, out_w, row, padding;
+  int outputs;
+  const float *weight = nullptr, *bias = nullptr, *dy = nullptr;
+  float* y = nullptr;
+};
+
 struct Loops {
   // Pointwise, `count` values.
   void (*relu)(const float* x, float* y, std::int64_t count, bool add);
@@ -57,6 +67,10 @@ struct Loops {
   void (*max_pool)(const PoolRow&, const float* x, float* y, std::uint8_t* tap);
   void (*max_pool_backward)(const PoolRow&, const float* dy, const std::uint8_t* tap, float* dx,
                             bool add);
+
+  void (*few_outputs)(const FewOutputs&);
+  /// The sums, laid out as the filters, are added to.
+  void (*few_outputs_gradient)(const FewOutputs&, double* sums);
 
   void (*adamw)(const float* dweight, float* weight, float* first, float* second,
                 std::int64_t count, const AdamWScalars<float>&);

@@ -23,6 +23,9 @@ void max_pool(const PoolRow&, const float* x, float* y, std::uint8_t* tap);
 void max_pool_backward(const PoolRow&, const float* dy, const std::uint8_t* tap, float* dx,
                        bool add);
 
+void few_outputs(const FewOutputs&);
+void few_outputs_gradient(const FewOutputs&, double* sums);
+
 void adamw(const float* dweight, float* weight, float* first, float* second, std::int64_t count,
            const AdamWScalars<float>&);
 void sgd(const float* dweight, float* weight, std::int64_t count, const SgdScalars<float>&);

@@ -34,12 +34,12 @@ FJORD_HD void fold(const double* wide, std::int64_t count, std::int64_t channels
 }
 
 // Where the gradient of an activation comes from. Restricted pointers and loads without a
-// condition: the vectoriser needs both.
+// condition: the vectoriser needs both. dy is not restricted: dx may overwrite it.
 template <bool relu, bool from_y>
 struct Masked {
   const float* __restrict x;
   const float* __restrict y;
-  const float* __restrict dy;
+  const float* dy;
 
   explicit Masked(const NormBackward& a, std::int64_t start = 0)
       : x(a.x ? a.x + start : nullptr), y(a.y ? a.y + start : nullptr), dy(a.dy + start) {}
@@ -94,19 +94,23 @@ void write_backward(Rows rows, const NormBackward& a) {
   for (std::int64_t p = 0; p < rows.pixels; ++p) {
     const std::int64_t start = p * rows.channels;
     const Masked<relu, from_y> masked(a, start);
-    if (float* __restrict dx = a.dx ? a.dx + start : nullptr) {
+    if (float* dx = a.dx ? a.dx + start : nullptr) {
       if (a.add_dx)
+#pragma GCC ivdep
         for (std::int64_t c = 0; c < rows.channels; ++c)
           dx[c] += input_gradient<relu, from_y, centered>(a, masked, c, scale[c], shift[c]);
       else
+#pragma GCC ivdep
         for (std::int64_t c = 0; c < rows.channels; ++c)
           dx[c] = input_gradient<relu, from_y, centered>(a, masked, c, scale[c], shift[c]);
     }
     if (float* __restrict dresidual = a.dresidual ? a.dresidual + start : nullptr) {
       if (a.add_dresidual)
+#pragma GCC ivdep
         for (std::int64_t c = 0; c < rows.channels; ++c)
           dresidual[c] += masked(c, scale[c], shift[c]);
       else
+#pragma GCC ivdep
         for (std::int64_t c = 0; c < rows.channels; ++c)
           dresidual[c] = masked(c, scale[c], shift[c]);
     }

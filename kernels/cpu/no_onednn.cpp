@@ -8,6 +8,8 @@ void limit_onednn(Isa) {}
 
 ConvForward onednn_forward(const ConvShape&) { throw_empty_slot("conv_forward", Backend::cpu); }
 
+ConvInference onednn_inference(const ConvInferenceShape&) { return {}; }
+
 ConvBackwardData onednn_backward_data(const ConvShape&) {
   throw_empty_slot("conv_backward_data", Backend::cpu);
 }

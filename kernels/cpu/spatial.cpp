@@ -2,10 +2,13 @@
 #include "kernels/spatial.h"
 
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/resize_math.h"
 
 namespace fjord {
 
@@ -107,6 +110,134 @@ void concat_backward(In dy, Out dlow, Out dskip, Stream&) {
   if (dskip) gather_skip(dy, dskip);
 }
 
+void copy_window(In x, Out y, Window window, Stream&) {
+  const Shape from = x.shape(), to = y.shape();
+  const bool add = y.write == Write::add;
+  const std::int64_t left = std::clamp<std::int64_t>(window.left, 0, to.w);
+  const std::int64_t right = std::clamp<std::int64_t>(window.left + from.w, left, to.w);
+  parallel_for(to.n * to.h, [&](std::int64_t i) {
+    float* target = y.as<float>() + i * to.w * to.c;
+    const std::int64_t row = i % to.h - window.top;
+    const bool inside = row >= 0 && row < from.h;
+    const std::int64_t begin = inside ? left : to.w, end = inside ? right : to.w;
+    if (!add) {
+      std::fill_n(target, begin * to.c, 0.0f);
+      std::fill_n(target + end * to.c, (to.w - end) * to.c, 0.0f);
+    }
+    if (!inside) return;
+    const float* source =
+        x.as<float>() + ((i / to.h * from.h + row) * from.w + left - window.left) * from.c;
+    loops().copy(source, target + left * to.c, (right - left) * to.c, add);
+  });
+}
+
+int extent_in(std::int64_t begin, std::int64_t size, const AvgPool2d& pool) {
+  return window_extent(static_cast<int>(begin), static_cast<int>(size), pool);
+}
+
+void avg_forward(In x, Out y, AvgPool2d pool, Stream&) {
+  const Shape from = x.shape(), to = y.shape();
+  const Pool2d& w = pool.window;
+  parallel_for(to.n * to.h, [&](std::int64_t i) {
+    const std::int64_t top = i % to.h * w.stride - w.padding;
+    std::vector<float> sum(static_cast<std::size_t>(to.c));
+    for (std::int64_t u = 0; u < to.w; ++u) {
+      const std::int64_t left = u * w.stride - w.padding;
+      std::ranges::fill(sum, 0.0f);
+      for (std::int64_t v = std::max<std::int64_t>(0, top); v < std::min(from.h, top + w.kernel);
+           ++v)
+        for (std::int64_t s = std::max<std::int64_t>(0, left);
+             s < std::min(from.w, left + w.kernel); ++s)
+          loops().copy(x.as<float>() + ((i / to.h * from.h + v) * from.w + s) * from.c, sum.data(),
+                       to.c, true);
+      const float share =
+          1.0f / static_cast<float>(extent_in(top, from.h, pool) * extent_in(left, from.w, pool));
+      for (float& value : sum) value *= share;
+      loops().copy(sum.data(), y.as<float>() + (i * to.w + u) * to.c, to.c, y.write == Write::add);
+    }
+  });
+}
+
+void avg_backward(In dy, Out dx, AvgPool2d pool, Stream&) {
+  const Shape from = dy.shape(), to = dx.shape();
+  const Pool2d& w = pool.window;
+  parallel_for(to.n * to.h, [&](std::int64_t i) {
+    const std::int64_t down = i % to.h + w.padding;
+    std::vector<float> sum(static_cast<std::size_t>(to.c));
+    for (std::int64_t u = 0; u < to.w; ++u) {
+      const std::int64_t across = u + w.padding;
+      std::ranges::fill(sum, 0.0f);
+      for (std::int64_t v = std::min(down / w.stride, from.h - 1);
+           v >= 0 && down - v * w.stride < w.kernel; --v)
+        for (std::int64_t s = std::min(across / w.stride, from.w - 1);
+             s >= 0 && across - s * w.stride < w.kernel; --s) {
+          const float share =
+              1.0f / static_cast<float>(extent_in(v * w.stride - w.padding, to.h, pool) *
+                                        extent_in(s * w.stride - w.padding, to.w, pool));
+          const float* pixel = dy.as<float>() + ((i / to.h * from.h + v) * from.w + s) * from.c;
+          for (std::int64_t c = 0; c < to.c; ++c)
+            sum[static_cast<std::size_t>(c)] += share * pixel[c];
+        }
+      loops().copy(sum.data(), dx.as<float>() + (i * to.w + u) * to.c, to.c,
+                   dx.write == Write::add);
+    }
+  });
+}
+
+ResizeAxis axis(std::int64_t in, std::int64_t out, Interpolation mode) {
+  return {static_cast<int>(in), static_cast<int>(out), mode};
+}
+
+// Values of one axis with their weights.
+using Shares = std::vector<std::pair<std::int64_t, float>>;
+
+Shares inputs_of(const ResizeAxis& axis, int o) {
+  Shares shares;
+  for (int i = axis.first_input(o); i <= axis.last_input(o); ++i)
+    if (const float weight = axis.weight(o, i); weight != 0) shares.emplace_back(i, weight);
+  return shares;
+}
+
+Shares outputs_of(const ResizeAxis& axis, int i) {
+  Shares shares;
+  for (int o = axis.first_output(i); o <= axis.last_output(i); ++o)
+    if (const float weight = axis.weight(o, i); weight != 0) shares.emplace_back(o, weight);
+  return shares;
+}
+
+// y's pixels as weighted sums of x's.
+void gather(In x, Out y, const ResizeAxis& down, const ResizeAxis& across,
+            Shares (*shares)(const ResizeAxis&, int)) {
+  const Shape from = x.shape(), to = y.shape();
+  std::vector<Shares> columns;
+  for (int u = 0; u < to.w; ++u) columns.push_back(shares(across, u));
+  parallel_for(to.n * to.h, [&](std::int64_t i) {
+    const Shares rows = shares(down, static_cast<int>(i % to.h));
+    std::vector<float> sum(static_cast<std::size_t>(to.c));
+    for (std::int64_t u = 0; u < to.w; ++u) {
+      std::ranges::fill(sum, 0.0f);
+      for (const auto& [row, a] : rows)
+        for (const auto& [column, b] : columns[static_cast<std::size_t>(u)]) {
+          const float* pixel =
+              x.as<float>() + ((i / to.h * from.h + row) * from.w + column) * from.c;
+          for (std::int64_t c = 0; c < to.c; ++c)
+            sum[static_cast<std::size_t>(c)] += a * b * pixel[c];
+        }
+      loops().copy(sum.data(), y.as<float>() + (i * to.w + u) * to.c, to.c, y.write == Write::add);
+    }
+  });
+}
+
+void resize_values(In x, Out y, Interpolation mode, Stream&) {
+  gather(x, y, axis(x.shape().h, y.shape().h, mode), axis(x.shape().w, y.shape().w, mode),
+         inputs_of);
+}
+
+void resize_gradient(In dy, Out dx, Interpolation mode, Stream&) {
+  gather(dy, dx, axis(dx.shape().h, dy.shape().h, mode), axis(dx.shape().w, dy.shape().w, mode),
+         outputs_of);
+}
+
 }  // namespace
 
 void fill_spatial_kernels() {
@@ -115,6 +246,11 @@ void fill_spatial_kernels() {
   max_pool_backward.cpu = pool_backward;
   upsample_concat_forward.cpu = concat_forward;
   upsample_concat_backward.cpu = concat_backward;
+  window_copy.cpu = copy_window;
+  avg_pool_forward.cpu = avg_forward;
+  avg_pool_backward.cpu = avg_backward;
+  resize_forward.cpu = resize_values;
+  resize_backward.cpu = resize_gradient;
 }
 
 }  // namespace fjord

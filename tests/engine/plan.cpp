@@ -73,7 +73,7 @@ TEST_CASE("tensors that are alive together do not overlap") {
   CHECK(r.plan->arena_bytes() < 1.25 * r.plan->lower_bound_bytes());
 }
 
-TEST_CASE("a tensor with one consumer is computed again in backward, others are kept") {
+TEST_CASE("a tensor with few consumers is computed again in backward, others are kept") {
   Recorded r({});
   auto count = [&](const char* name, bool again) {
     return std::ranges::count_if(r.tape.passes, [&](const Pass& pass) {
@@ -81,16 +81,16 @@ TEST_CASE("a tensor with one consumer is computed again in backward, others are 
     });
   };
   CHECK(count("fuse.1.norm", true) == 1);
-  CHECK(count("up.concat", true) == 1);
+  CHECK(count("up.concat", false) + count("up.concat", true) == 0);  // read through
   CHECK(count("stem.1.norm", false) == 1);  // pooled and skipped to: two consumers
-  CHECK(count("stem.1.norm", true) == 0);
+  CHECK(count("stem.1.norm", true) == 1);
   CHECK(count("low.1.norm", true) == 0);  // has a residual
   const std::string report = r.plan->report();
   CAPTURE(report);
-  CHECK(report.find("  materialised         4 tensors") != std::string::npos);
-  CHECK(report.find(": stem.1.norm, low.1.norm, up.concat, fuse.1.norm\n") != std::string::npos);
+  CHECK(report.find("  materialised         3 tensors") != std::string::npos);
+  CHECK(report.find(": stem.1.norm, low.1.norm, fuse.1.norm\n") != std::string::npos);
   CHECK(report.find("  read again           2 tensors") != std::string::npos);
-  CHECK(report.find(": fuse.1.norm, up.concat\n") != std::string::npos);
+  CHECK(report.find(": fuse.1.norm, stem.1.norm\n") != std::string::npos);
 }
 
 TEST_CASE("a tape goes backward once") {

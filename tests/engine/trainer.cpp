@@ -73,7 +73,7 @@ TEST_CASE("a run learns, reports every step and epoch, and keeps the best") {
 
 TEST_CASE("the same command gives the same bits, for any number of threads") {
   std::vector<std::vector<float>> runs;
-  for (int count : {1, 2, 3, 2}) {
+  for (int count : {1, 2, 3, 4, 2}) {
     set_threads(count);
     Recorder recorder;
     runs.push_back(train(options(), recorder));

@@ -1,5 +1,5 @@
-// Winograd convolutions of random shapes against the reference: a few shapes every day,
-// FJORD_FUZZ_SHAPES of them on demand.
+// Winograd convolutions, and those with few outputs, of random shapes against the reference: a few
+// shapes every day, FJORD_FUZZ_SHAPES of them on demand.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -7,13 +7,14 @@
 #include "kernels/cpu/backend.h"
 #include "kernels/rng.h"
 #include "tests/kernels/conv_case.h"
+#include "tests/kernels/conv_inference_case.h"
 #include "tests/kernels/start.h"
 
 namespace fjord {
 
 namespace {
 
-constexpr int kDailyShapes = 80;
+constexpr int kDailyShapes = 80, kDailyFewOutputs = 30;
 
 // Small numbers most often: those are where tiles and vectors are partly empty.
 class Dice {
@@ -52,17 +53,55 @@ ConvLayer drawn(std::uint32_t i) {
   return layer;
 }
 
-}  // namespace
+// What the rule gives to the convolutions with few outputs.
+ConvLayer drawn_with_few_outputs(std::uint32_t i) {
+  Dice dice(i);
+  const Shape x{dice.up_to(3), dice.up_to(40), dice.up_to(70), 16 * dice.up_to(4)};
+  ConvLayer layer{.x = x,
+                  .outputs = dice.up_to(4),
+                  .conv = {.padding = static_cast<int>(dice.up_to(3)) - 1},
+                  .bias = dice.coin()};
+  if (layer.conv.padding == 0) layer.x.h += 2, layer.x.w += 2;
+  return layer;
+}
 
-TEST_CASE("Winograd convolutions of random shapes") {
+// The same layer for inference; every third reads through an enlargement.
+InferenceLayer drawn_inference(std::uint32_t i) {
+  const ConvLayer layer = drawn(i);
+  Dice dice(i + 1'000'000);
+  InferenceLayer l{.x = layer.x,
+                   .outputs = layer.outputs,
+                   .conv = layer.conv,
+                   .scale = dice.coin(),
+                   .shift = dice.coin(),
+                   .through = i % 3 == 0,
+                   .residual = dice.coin(),
+                   .act = dice.coin() ? Act::relu : Act::none,
+                   .memory = dice.coin() ? FilterMemory::low : FilterMemory::normal,
+                   .winograd = true};
+  if (!l.through) return l;
+  l.x = {l.x.n, (l.x.h + 1) / 2, (l.x.w + 1) / 2, (l.x.c + 31) / 32 * 16};
+  if (dice.coin()) l.skip = dice.up_to(40);
+  return l;
+}
+
+template <ConvLayer (*draw)(std::uint32_t)>
+void add_passes(std::vector<OpCase>& cases, std::uint32_t i) {
+  add_conv_layer(cases, draw(i), {i % 2 ? Write::add : Write::store}, true);
+}
+
+void add_inference(std::vector<OpCase>& cases, std::uint32_t i) {
+  cases.push_back(inference_case(drawn_inference(i)));
+}
+
+void check_shapes(int daily, void (*add)(std::vector<OpCase>&, std::uint32_t)) {
   start_backends();
   const char* wanted = std::getenv("FJORD_FUZZ_SHAPES");
-  const int shapes = wanted ? std::atoi(wanted) : kDailyShapes;
+  const int shapes = wanted ? std::atoi(wanted) : daily;
   REQUIRE(shapes > 0);
   for (int i = 0; i < shapes; ++i) {
     std::vector<OpCase> cases;
-    add_conv_layer(cases, drawn(static_cast<std::uint32_t>(i)), {i % 2 ? Write::add : Write::store},
-                   true);
+    add(cases, static_cast<std::uint32_t>(i));
     for (const OpCase& op_case : cases) {
       CAPTURE(op_case.slot);
       CAPTURE(op_case.what);
@@ -70,6 +109,20 @@ TEST_CASE("Winograd convolutions of random shapes") {
     }
   }
   MESSAGE(shapes << " shapes on " << to_string(cpu_isa()));
+}
+
+}  // namespace
+
+TEST_CASE("Winograd convolutions of random shapes") {
+  check_shapes(kDailyShapes, add_passes<drawn>);
+}
+
+TEST_CASE("Winograd convolutions for inference of random shapes") {
+  check_shapes(kDailyShapes, add_inference);
+}
+
+TEST_CASE("Convolutions with few outputs of random shapes") {
+  check_shapes(kDailyFewOutputs, add_passes<drawn_with_few_outputs>);
 }
 
 }  // namespace fjord

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "kernels/cpu/backend.h"
 #include "tests/kernels/op_case.h"
@@ -19,19 +18,11 @@ const std::map<std::string, std::string> proven_elsewhere{
     {"augment_label", "tests/datasets"},
 };
 
-// Slots that the CPU leaves empty; tests/kernels/cuda_runs.cpp runs their cases.
-const std::set<std::string> not_on_cpu{
-    "upsample_conv_forward",
-    "upsample_conv_backward_data",
-    "upsample_conv_backward_filter",
-};
-
 }  // namespace
 
 TEST_CASE("every op case holds") {
   start_backends();
   for (const OpCase& op_case : op_cases()) {
-    if (not_on_cpu.contains(op_case.slot)) continue;
     CAPTURE(op_case.slot);
     CAPTURE(op_case.what);
     for (const std::string& fault : faults_of(op_case)) FAIL_CHECK(fault);
@@ -45,7 +36,7 @@ TEST_CASE("every slot has a kernel, a reference and a case") {
     const std::string name = slot->name;
     if (proven_elsewhere.contains(name)) continue;
     CAPTURE(name);
-    CHECK(slot->filled(Backend::cpu) != not_on_cpu.contains(name));
+    CHECK(slot->filled(Backend::cpu));
     CHECK(slot->filled(Backend::reference));
     const bool has_case = std::any_of(op_cases().begin(), op_cases().end(),
                                       [&](const OpCase& op_case) { return op_case.slot == name; });

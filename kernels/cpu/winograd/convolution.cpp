@@ -21,6 +21,8 @@ constexpr std::int64_t kLargeFilters = 30 << 18;
 /// Floats of an output from which on it is written past the caches, which saves reading it first.
 constexpr std::int64_t kStreamed = 1 << 18;
 
+constexpr std::int64_t kFilterTaps = 9;
+
 }  // namespace
 
 Convolution::Convolution(const Pass& pass, int workers)
@@ -54,6 +56,7 @@ Convolution::Convolution(const Pass& pass, int workers)
   // Used once by one thread: then they need not all be there at a time.
   by_panel_ = together_ && products_block_ == tiles_.count && panels_.count >= workers_;
   layout_.take(by_panel_ ? 0 : filters);
+  if (pass.keeps) kept_floats_ = panels_.count * depth_ * panels_.width * kFilterTaps;
   pixels_at_ = layout_.take(together_ ? points * pixel_plane_ : 0);
   own_products_ = together_ || in_place_ ? 0 : points * pixel_plane_;
   own_filters_ = own_products_ + (in_place_ ? points * pixel_plane_ : points * product_plane_);
@@ -61,27 +64,53 @@ Convolution::Convolution(const Pass& pass, int workers)
   own_at_ = layout_.take(per_worker_ * workers_);
 }
 
-// A block of depths of one panel, whose points begin at `points`.
-void Convolution::transform_filters(const float* weight, std::int64_t panel, std::int64_t depth,
-                                    float* points) const {
+FilterBlock Convolution::filter_block(const Filters& filters, std::int64_t panel,
+                                      std::int64_t depth, float* points) const {
   const Shape in = pass_.in, out = pass_.out;
-  loops_.filter({.weight = weight,
-                 .filters = pass_.turned ? in.c : out.c,
-                 .channels = pass_.turned ? out.c : in.c,
-                 .first_lane = panel * panels_.width,
-                 .first_depth = depth,
-                 .turned = pass_.turned,
-                 .points = points + depth * panels_.width,
-                 .plane = filter_plane_,
-                 .panel = panels_.width});
+  return {.weight = filters.weight,
+          .scale = filters.scale,
+          .filters = pass_.turned ? in.c : out.c,
+          .channels = pass_.turned ? out.c : in.c,
+          .first_lane = panel * panels_.width,
+          .first_depth = depth,
+          .turned = pass_.turned,
+          .points = points,
+          .plane = filter_plane_,
+          .panel = panels_.width};
 }
 
-void Convolution::transform_filters(const Call& call) const {
+// A block of depths of one panel, whose points begin at `points`.
+void Convolution::transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
+                                    float* points) const {
+  const FilterBlock block = filter_block(filters, panel, depth, points + depth * panels_.width);
+  if (filters.kept)
+    loops_.filter_of_taps(taps_of(const_cast<float*>(filters.kept), panel, depth), block);
+  else
+    loops_.filter(block);
+}
+
+void Convolution::transform_filters(const Filters& filters, float* to) const {
   const std::int64_t blocks = depth_ / loops_.width;
   parallel_for(panels_.count * blocks, [&](std::int64_t i) {
     const std::int64_t panel = i / blocks;
-    transform_filters(call.weight, panel, i % blocks * loops_.width,
-                      call.scratch + panel * kWinogradPoints * filter_plane_);
+    transform_filters(filters, panel, i % blocks * loops_.width,
+                      to + panel * kWinogradPoints * filter_plane_);
+  });
+}
+
+float* Convolution::taps_of(float* kept, std::int64_t panel, std::int64_t depth) const {
+  return kept + (panel * depth_ + depth) * panels_.width * kFilterTaps;
+}
+
+std::string Convolution::format() const { return std::to_string(loops_.width) + " lanes"; }
+
+// Filters are kept by their taps: reading 36 points from memory takes longer than reading 9 taps
+// and transforming them.
+void Convolution::keep(const Filters& filters, float* kept) const {
+  const std::int64_t blocks = depth_ / loops_.width;
+  parallel_for(panels_.count * blocks, [&](std::int64_t i) {
+    const std::int64_t panel = i / blocks, depth = i % blocks * loops_.width;
+    loops_.filter_taps(filter_block(filters, panel, depth, taps_of(kept, panel, depth)));
   });
 }
 
@@ -89,8 +118,14 @@ const float* Convolution::filters_of(const Call& call, std::int64_t panel, int w
   if (!by_panel_) return call.scratch + panel * kWinogradPoints * filter_plane_;
   float* points = call.scratch + own_at_ + worker * per_worker_ + own_filters_;
   for (std::int64_t depth = 0; depth < depth_; depth += loops_.width)
-    transform_filters(call.weight, panel, depth, points);
+    transform_filters(call.filters, panel, depth, points);
   return points;
+}
+
+void Convolution::to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
+                            std::int64_t slot) const {
+  pixels_to_points(loops_, {pass_.in, pass_.padding, pass_.low_channels}, in, tiles_.at(tile),
+                   pixels, slot);
 }
 
 void Convolution::multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles,
@@ -106,31 +141,51 @@ void Convolution::multiply(const PixelPoints& pixels, std::int64_t slot, std::in
                      .product_step = products.tiles * loops_.width});
 }
 
+// Where a panel's outputs go, of the first image.
+OutputTile Convolution::output_tile(std::int64_t panel, const Edge& edge, float* out) const {
+  const Shape s = pass_.out;
+  const std::int64_t first = panel * panels_.width, low = pass_.low_outputs;
+  OutputTile tile{.image = out,
+                  .plus = edge.plus,
+                  .bias = edge.bias,
+                  .h = s.h,
+                  .w = s.w,
+                  .channels = s.c - low,
+                  .y = 0,
+                  .x = 0,
+                  .first = first - low,
+                  .relu = edge.relu,
+                  .stream = stream_};
+  if (first >= low) return tile;
+  tile.image = edge.low;
+  tile.plus = edge.add_low ? edge.low : nullptr;
+  tile.channels = low;
+  tile.first = first;
+  tile.stream = false;
+  tile.halved = true;
+  return tile;
+}
+
 void Convolution::to_pixels(const PixelPoints& products, Range tiles, std::int64_t panel,
                             const Edge& edge, float* out) const {
-  const Shape s = pass_.out;
+  const OutputTile whole = output_tile(panel, edge, out);
+  if (!whole.image) return;
+  const std::int64_t values = whole.h * whole.w * whole.channels / (whole.halved ? 4 : 1);
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
     const Tiles::Place p = tiles_.at(tile);
-    const std::int64_t image = p.image * s.h * s.w * s.c;
-    loops_.output(products, tile - tiles.begin,
-                  {.image = out + image,
-                   .plus = edge.plus ? edge.plus + image : nullptr,
-                   .bias = edge.bias,
-                   .h = s.h,
-                   .w = s.w,
-                   .channels = s.c,
-                   .y = p.y,
-                   .x = p.x,
-                   .first = panel * panels_.width,
-                   .relu = edge.relu,
-                   .stream = stream_});
+    OutputTile own = whole;
+    own.image += p.image * values;
+    if (own.plus) own.plus += p.image * values;
+    own.y = p.y;
+    own.x = p.x;
+    loops_.output(products, tile - tiles.begin, own);
   }
 }
 
-void Convolution::run(const float* in, const float* weight, const Edge& edge, float* out,
+void Convolution::run(const Source& in, const Filters& filters, const Edge& edge, float* out,
                       float* scratch) const {
-  const Call call{in, weight, edge, out, scratch};
-  if (!by_panel_) transform_filters(call);
+  const Call call{in, filters, edge, out, scratch};
+  if (!by_panel_) transform_filters(filters, scratch);
   if (together_)
     run_together(call);
   else
@@ -146,8 +201,7 @@ void Convolution::run_own_blocks(const Call& call) const {
     const PixelPoints pixels{data, pixel_plane_, block_, 1};
     const PixelPoints products{data + own_products_, product_plane_, block_, panels_.vectors};
     for (std::int64_t tile = own.begin; tile < own.end; ++tile)
-      loops_.input(patch_of(call.in, pass_.in, tiles_.at(tile), pass_.padding), pixels,
-                   tile - own.begin);
+      to_points(call.in, tile, pixels, tile - own.begin);
     for (std::int64_t panel = 0; panel < panels_.count; ++panel) {
       multiply(pixels, 0, own.size(), filters_of(call, panel, worker), products);
       to_pixels(products, own, panel, call.edge, call.out);
@@ -163,10 +217,8 @@ void Convolution::run_together(const Call& call) const {
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   for (std::int64_t i = 0; i < blocks; ++i) {
     const Range block = part(tiles_.count, blocks, i);
-    parallel_for(block.size(), [&](std::int64_t slot) {
-      const Tiles::Place place = tiles_.at(block.begin + slot);
-      loops_.input(patch_of(call.in, pass_.in, place, pass_.padding), pixels, slot);
-    });
+    parallel_for(block.size(),
+                 [&](std::int64_t slot) { to_points(call.in, block.begin + slot, pixels, slot); });
     const std::int64_t pieces = divide_up(block.size(), products_block_);
     parallel_pieces(panels_.count * pieces, workers_, [&](std::size_t task, int worker) {
       const std::int64_t panel = static_cast<std::int64_t>(task) / pieces;

@@ -3,6 +3,8 @@
 // products.
 #pragma once
 
+#include <string>
+
 #include "kernels/cpu/winograd/layout.h"
 
 namespace fjord::winograd {
@@ -13,6 +15,15 @@ struct Pass {
   Shape in, out;
   std::int64_t padding = 1;
   bool turned = false;
+  std::int64_t low_channels = 0;  // the first of the input's, of an image of half its size
+  std::int64_t low_outputs = 0;   // the first of the output's, likewise: whole panels of them
+  bool keeps = false;             // filters are made ready once for many runs
+};
+
+/// Where filters come from: `kept` where the pass keeps them, else `weight`, each times its scale.
+struct Filters {
+  const float *weight = nullptr, *scale = nullptr;
+  const float* kept = nullptr;
 };
 
 /// What is done to the outputs as they are written.
@@ -20,6 +31,8 @@ struct Edge {
   const float* bias = nullptr;  // of all channels
   const float* plus = nullptr;  // of the layout of the output, which it may be
   bool relu = false;
+  float* low = nullptr;  // takes Pass::low_outputs, of 2x2 pixels the sum; absent: they are dropped
+  bool add_low = false;
 };
 
 class Convolution {
@@ -28,22 +41,33 @@ class Convolution {
   Convolution(const Pass& pass, int workers);
 
   std::size_t scratch_bytes() const { return layout_.bytes(); }
-  void run(const float* in, const float* weight, const Edge& edge, float* out,
+  std::size_t kept_bytes() const { return static_cast<std::size_t>(kept_floats_) * sizeof(float); }
+  /// Names what the kept bytes are.
+  std::string format() const;
+  void keep(const Filters& filters, float* kept) const;
+  void run(const Source& in, const Filters& filters, const Edge& edge, float* out,
            float* scratch) const;
 
  private:
   /// What one call works on.
   struct Call {
-    const float *in, *weight;
+    const Source& in;
+    const Filters& filters;
     const Edge& edge;
     float *out, *scratch;
   };
   void run_own_blocks(const Call& call) const;
   void run_together(const Call& call) const;
-  void transform_filters(const Call& call) const;
-  void transform_filters(const float* weight, std::int64_t panel, std::int64_t depth,
+  FilterBlock filter_block(const Filters& filters, std::int64_t panel, std::int64_t depth,
+                           float* points) const;
+  void transform_filters(const Filters& filters, float* to) const;
+  void transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
                          float* points) const;
+  float* taps_of(float* kept, std::int64_t panel, std::int64_t depth) const;
+  void to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
+                 std::int64_t slot) const;
   const float* filters_of(const Call& call, std::int64_t panel, int worker) const;
+  OutputTile output_tile(std::int64_t panel, const Edge& edge, float* out) const;
   void to_pixels(const PixelPoints& products, Range tiles, std::int64_t panel, const Edge& edge,
                  float* out) const;
   void multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles,
@@ -61,6 +85,7 @@ class Convolution {
   bool in_place_ = false;                        // products overwrite pixels
   bool by_panel_ = false;                        // filters are transformed by who uses them
   bool stream_ = false;                          // outputs are written past the caches
+  std::int64_t kept_floats_ = 0;                 // of taps, by panel and depth
   std::int64_t pixel_plane_ = 0, product_plane_ = 0;
   std::int64_t pixels_at_ = 0, own_at_ = 0, own_products_ = 0, own_filters_ = 0, per_worker_ = 0;
   Layout layout_;

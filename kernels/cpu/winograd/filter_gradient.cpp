@@ -17,10 +17,9 @@ constexpr std::int64_t kMostPieces = 16, kPieceFloats = 3 << 20;
 
 }  // namespace
 
-FilterGradient::FilterGradient(const ConvShape& s, int workers)
-    : x_(s.x),
+FilterGradient::FilterGradient(const ConvShape& s, int workers, std::int64_t low_channels)
+    : x_{s.x, s.conv.padding, low_channels},
       y_(s.y),
-      padding_(s.conv.padding),
       loops_(winograd_loops()),
       workers_(workers),
       tiles_(s.y),
@@ -47,11 +46,11 @@ FilterGradient::Operands FilterGradient::operands(float* data) const {
           {data + kWinogradPoints * gradient_plane_, pixel_plane_, block_, panels_.vectors}};
 }
 
-void FilterGradient::to_points(const Operands& to, const float* x, const float* dy,
+void FilterGradient::to_points(const Operands& to, const Source& x, const float* dy,
                                std::int64_t tile, std::int64_t slot) const {
   const Tiles::Place place = tiles_.at(tile);
   loops_.gradient(patch_of(dy, y_, place, 0), to.gradients, slot);
-  loops_.input(patch_of(x, x_, place, padding_), to.pixels, slot);
+  pixels_to_points(loops_, x_, x, place, to.pixels, slot);
 }
 
 void FilterGradient::accumulate(const Operands& from, std::int64_t tiles, std::int64_t point,
@@ -64,7 +63,7 @@ void FilterGradient::accumulate(const Operands& from, std::int64_t tiles, std::i
                       to + k * panels_.width, first);
 }
 
-void FilterGradient::run(const float* x, const float* dy, Out dweight, float* scratch) const {
+void FilterGradient::run(const Source& x, const float* dy, Out dweight, float* scratch) const {
   if (pieces_ > 1)
     sum_apart(x, dy, scratch);
   else
@@ -73,7 +72,7 @@ void FilterGradient::run(const float* x, const float* dy, Out dweight, float* sc
 }
 
 // Small sums: one for each piece of the tiles, by one thread.
-void FilterGradient::sum_apart(const float* x, const float* dy, float* scratch) const {
+void FilterGradient::sum_apart(const Source& x, const float* dy, float* scratch) const {
   parallel_pieces(pieces_, workers_, [&](std::size_t piece, int worker) {
     const Range own = part(tiles_.count, pieces_, static_cast<std::int64_t>(piece));
     float* sums =
@@ -92,7 +91,7 @@ void FilterGradient::sum_apart(const float* x, const float* dy, float* scratch) 
 }
 
 // Large sums: one, of which each thread takes points and panels.
-void FilterGradient::sum_together(const float* x, const float* dy, float* scratch) const {
+void FilterGradient::sum_together(const Source& x, const float* dy, float* scratch) const {
   const Operands held = operands(scratch + operands_at_);
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   for (std::int64_t i = 0; i < blocks; ++i) {
@@ -116,7 +115,7 @@ void FilterGradient::to_filters(const float* sums, Out dweight) const {
                               .pieces = pieces_,
                               .piece = kWinogradPoints * sum_plane_},
                              {.dweight = dweight.as<float>(),
-                              .channels = x_.c,
+                              .channels = x_.shape.c,
                               .filter = filter,
                               .first_channel = panel * panels_.width,
                               .add = dweight.write == Write::add});

@@ -10,26 +10,27 @@ namespace fjord::winograd {
 class FilterGradient {
  public:
   /// For at most that many threads, which change no bit: the partial sums follow from the shape.
-  FilterGradient(const ConvShape& shape, int workers);
+  /// The first `low_channels` of x, whole panels, are those of an image of half its size.
+  FilterGradient(const ConvShape& shape, int workers, std::int64_t low_channels = 0);
 
   std::size_t scratch_bytes() const { return layout_.bytes(); }
-  void run(const float* x, const float* dy, Out dweight, float* scratch) const;
+  void run(const Source& x, const float* dy, Out dweight, float* scratch) const;
 
  private:
   struct Operands {
     PixelPoints gradients, pixels;
   };
   Operands operands(float* data) const;
-  void to_points(const Operands& to, const float* x, const float* dy, std::int64_t tile,
+  void to_points(const Operands& to, const Source& x, const float* dy, std::int64_t tile,
                  std::int64_t slot) const;
   void accumulate(const Operands& from, std::int64_t tiles, std::int64_t point, std::int64_t panel,
                   float* sums, bool first) const;
-  void sum_apart(const float* x, const float* dy, float* scratch) const;
-  void sum_together(const float* x, const float* dy, float* scratch) const;
+  void sum_apart(const Source& x, const float* dy, float* scratch) const;
+  void sum_together(const Source& x, const float* dy, float* scratch) const;
   void to_filters(const float* sums, Out dweight) const;
 
-  const Shape x_, y_;
-  const std::int64_t padding_;
+  const Input x_;
+  const Shape y_;
   const WinogradLoops& loops_;
   const int workers_;
   const Tiles tiles_;

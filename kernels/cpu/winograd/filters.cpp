@@ -23,8 +23,9 @@ FJORD_HD void gather(const FilterBlock& f, std::int64_t lane, Taps& taps) {
     for (std::int64_t k = 0; k < kWidth; ++k) {
       const float* from =
           f.weight + ((lane + k) * kTaps * kTaps + tap) * f.channels + f.first_depth;
+      const float scale = f.scale && k < lanes ? f.scale[lane + k] : 1.0f;
       for (std::int64_t c = 0; c < kWidth; ++c)
-        taps.values[tap][c][k] = k < lanes && c < depths ? from[c] : 0.0f;
+        taps.values[tap][c][k] = k < lanes && c < depths ? from[c] * scale : 0.0f;
     }
 }
 
@@ -48,6 +49,12 @@ struct Filter {
     return load_aligned(taps.values[row * kTaps + column][depth]);
   }
 };
+
+FJORD_HD void to_filter_points(const Taps& taps, const FilterBlock& f, std::int64_t first) {
+  for (std::int64_t depth = 0; depth < kWidth; ++depth)
+    transform<kTaps, kPoints, filter_points>(
+        Filter{taps, depth}, StorePoint{f.points + depth * f.panel + first, f.plane});
+}
 
 // A point of all partial sums, added in order.
 struct Sums {
@@ -84,10 +91,20 @@ void winograd_filter(const FilterBlock& f) {
       gather_turned(f, f.first_lane + first, taps);
     else
       gather(f, f.first_lane + first, taps);
-    for (std::int64_t depth = 0; depth < kWidth; ++depth)
-      transform<kTaps, kPoints, filter_points>(
-          Filter{taps, depth}, StorePoint{f.points + depth * f.panel + first, f.plane});
+    to_filter_points(taps, f, first);
   }
+}
+
+void winograd_filter_taps(const FilterBlock& f) {
+  Taps* taps = reinterpret_cast<Taps*>(f.points);
+  for (std::int64_t first = 0; first < f.panel; first += kWidth)
+    gather(f, f.first_lane + first, *taps++);
+}
+
+void winograd_filter_of_taps(const float* from, const FilterBlock& f) {
+  const Taps* taps = reinterpret_cast<const Taps*>(from);
+  for (std::int64_t first = 0; first < f.panel; first += kWidth)
+    to_filter_points(*taps++, f, first);
 }
 
 void winograd_filter_gradient(const FilterSums& s, const FilterTarget& t) {

@@ -62,6 +62,44 @@ inline Patch patch_of(const float* x, Shape s, Tiles::Place p, std::int64_t padd
   return {x + p.image * s.h * s.w * s.c, s.h, s.w, s.c, p.y - padding, p.x - padding};
 }
 
+/// The same of an image of s's size that is one of half its size with every pixel seen as 2x2.
+inline Patch enlarged_patch_of(const float* low, Shape s, std::int64_t channels, Tiles::Place p,
+                               std::int64_t padding) {
+  return {low + p.image * s.h / 2 * (s.w / 2) * channels,
+          s.h,
+          s.w,
+          channels,
+          p.y - padding,
+          p.x - padding,
+          true};
+}
+
+/// What is read: the input, or its two parts.
+struct Source {
+  const float* x = nullptr;
+  const float *low = nullptr, *skip = nullptr;  // n x h/2 x w/2, n x h x w
+};
+
+/// The input's shape; the first `low_channels` are those of an image of half its size.
+struct Input {
+  Shape shape;
+  std::int64_t padding, low_channels;
+};
+
+/// A tile's pixels at the points: of both parts where the input has two.
+inline void pixels_to_points(const WinogradLoops& loops, const Input& s, const Source& in,
+                             Tiles::Place place, const PixelPoints& to, std::int64_t slot) {
+  const std::int64_t low = s.low_channels;
+  if (low == 0) return loops.input(patch_of(in.x, s.shape, place, s.padding), to, slot);
+  loops.input(enlarged_patch_of(in.low, s.shape, low, place, s.padding), to, slot);
+  Shape skip = s.shape;
+  skip.c -= low;
+  if (skip.c == 0) return;
+  PixelPoints behind = to;
+  behind.data += low * to.tiles;
+  loops.input(patch_of(in.skip, skip, place, s.padding), behind, slot);
+}
+
 /// Offsets of a scratch block, in floats.
 struct Layout {
   std::int64_t floats = 0;

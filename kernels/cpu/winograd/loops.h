@@ -19,6 +19,8 @@ constexpr std::int64_t kWinogradPoints = 36, kWinogradTile = 4;
 struct Patch {
   const float* image;
   std::int64_t h, w, channels, y, x;
+  bool doubled =
+      false;  // `image` has h/2 x w/2 pixels, each seen as 2x2; whole vectors of channels
 };
 
 /// Where transformed pixels go or come from. `vectors` of channels lie side by side for each of
@@ -28,19 +30,22 @@ struct PixelPoints {
   std::int64_t plane, tiles, vectors;
 };
 
-/// Up to 4x4 pixels of an image that a tile of one panel becomes: channels [first, end).
+/// Up to 4x4 pixels of an image that a tile of one panel becomes: channels [first, end). `halved`:
+/// of an image of h/2 x w/2 pixels, each of which takes the sum of 2x2; whole vectors of channels.
 struct OutputTile {
   float* image;
   const float* plus;  // of the same layout, added; null: nothing
   const float* bias;  // of all channels; null: none
   std::int64_t h, w, channels, y, x, first;
   bool relu, stream;  // stream: past the caches; needs whole vectors at multiples of their size
+  bool halved = false;
 };
 
 /// A block of filters in memory, K x 3 x 3 x C, and where its points go. `turned`: as
 /// backward-data wants them, lanes over channels, depth over filters, taps reversed.
 struct FilterBlock {
   const float* weight;
+  const float* scale;  // of each filter, for those that are not turned; null: 1
   std::int64_t filters, channels;
   std::int64_t first_lane, first_depth;
   bool turned;
@@ -85,8 +90,11 @@ struct WinogradLoops {
   /// Tile `slot` of products to pixels.
   void (*output)(const PixelPoints& products, std::int64_t slot, const OutputTile&);
 
-  /// A block of `width` depths by one panel.
+  /// A block of `width` depths by one panel: to its points, or in two steps by its taps, which take
+  /// a quarter of the memory: [vector of the panel][tap][depth][lane].
   void (*filter)(const FilterBlock&);
+  void (*filter_taps)(const FilterBlock&);
+  void (*filter_of_taps)(const float* taps, const FilterBlock&);
   void (*filter_gradient)(const FilterSums&, const FilterTarget&);
 
   void (*multiply)(const PointProduct&);

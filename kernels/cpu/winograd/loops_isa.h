@@ -10,6 +10,8 @@ void winograd_input(const Patch&, const PixelPoints&, std::int64_t slot);
 void winograd_gradient(const Patch&, const PixelPoints&, std::int64_t slot);
 void winograd_output(const PixelPoints& products, std::int64_t slot, const OutputTile&);
 void winograd_filter(const FilterBlock&);
+void winograd_filter_taps(const FilterBlock&);
+void winograd_filter_of_taps(const float* taps, const FilterBlock&);
 void winograd_filter_gradient(const FilterSums&, const FilterTarget&);
 void winograd_fence();
 void winograd_multiply(const PointProduct&);

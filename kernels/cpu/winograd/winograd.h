@@ -4,7 +4,7 @@
 // its tile of 4x4 pixels. The same bits for any number of threads. See docs/cpu-speed.md.
 #pragma once
 
-#include "kernels/conv.h"
+#include "kernels/conv_inference.h"
 
 namespace fjord {
 
@@ -15,5 +15,15 @@ ConvForward winograd_forward(const ConvShape& shape);
 ConvBackwardData winograd_backward_data(const ConvShape& shape);
 /// dweight alone.
 ConvBackwardFilter winograd_backward_filter(const ConvShape& shape);
+
+/// Where the channels of both parts fill whole panels.
+bool winograd_fits(const UpsampleConvShape& shape);
+UpsampleConvForward winograd_upsample_forward(const UpsampleConvShape& shape);
+UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape& shape);
+UpsampleConvBackwardFilter winograd_upsample_backward_filter(const UpsampleConvShape& shape);
+
+/// Also through an enlargement to exactly twice the size whose channels fill whole vectors.
+bool winograd_fits(const ConvInferenceShape& shape);
+ConvInference winograd_inference(const ConvInferenceShape& shape);
 
 }  // namespace fjord

@@ -1,0 +1,128 @@
+// Cases of convolutions with folded normalisation; the reference runs the operations one by one.
+#include "tests/kernels/conv_inference_case.h"
+
+#include "kernels/cpu/winograd/winograd.h"
+
+namespace fjord {
+
+namespace {
+
+ConvInferenceShape shape_of(const InferenceLayer& l) {
+  const Conv2d conv = l.conv;
+  const std::int64_t rows = l.through ? 2 * l.x.h : l.x.h, columns = l.through ? 2 * l.x.w : l.x.w;
+  const Shape x{l.x.n, rows, columns, l.x.c + l.skip};
+  ConvInferenceShape s{.conv = {.x = x,
+                                .weight = {l.outputs, conv.kernel, conv.kernel, x.c / conv.groups},
+                                .y = {x.n, conv_size(x.h, conv), conv_size(x.w, conv), l.outputs},
+                                .conv = conv},
+                       .scale = l.scale,
+                       .shift = l.shift,
+                       .residual = l.residual,
+                       .act = l.act,
+                       .memory = l.memory};
+  if (l.through) s.low = l.x;
+  if (l.skip > 0) s.skip = {x.n, x.h, x.w, l.skip};
+  return s;
+}
+
+std::string description(const InferenceLayer& l) {
+  const ConvInferenceShape s = shape_of(l);
+  return fmt::format("{} by {} stride {} padding {} groups {}{}{}{}{}{}{}", to_string(s.conv.x),
+                     to_string(s.conv.weight), l.conv.stride, l.conv.padding, l.conv.groups,
+                     l.scale ? " scale" : "", l.shift ? " shift" : "",
+                     l.residual ? " residual" : "", l.act == Act::relu ? " relu" : "",
+                     l.through ? " enlarged" : "",
+                     l.memory == FilterMemory::low ? " low memory" : "");
+}
+
+// The implementation that the slot chooses, or on the CPU the Winograd one.
+ConvInference prepared(ConvInferenceShape s, const InferenceLayer& l, DType dtype, Stream& stream) {
+  s.conv.dtype = dtype;
+  if (l.winograd && stream.backend == Backend::cpu) return winograd_inference(s);
+  ConvInference pass;
+  prepare_conv_inference(s, pass, stream);
+  return pass;
+}
+
+void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
+  const ConvInferenceShape s = shape_of(l);
+  const ConvInference pass = prepared(s, l, t.dtype("y"), stream);
+  ConvInferenceInputs inputs{.x = t.in("x"),
+                             .low = t.in("low"),
+                             .skip = t.in("skip"),
+                             .weight = t.in("weight"),
+                             .scale = t.in("scale"),
+                             .shift = t.in("shift"),
+                             .residual = t.in("residual")};
+  if (pass.kept_bytes > 0) {
+    const Shape bytes{1, 1, 1, static_cast<std::int64_t>(pass.kept_bytes)};
+    void* kept = t.temporary("kept", bytes, DType::u8).buffer->data;
+    pass.keep(inputs.weight, inputs.scale, kept, stream);
+    inputs.kept = kept;
+  }
+  void* scratch = t.scratch(pass.scratch_bytes);
+  pass.run(inputs, t.out("y"), scratch, stream);
+}
+
+}  // namespace
+
+// Winograd's larger terms: see conv_cases.cpp.
+OpCase inference_case(const InferenceLayer& l) {
+  const ConvInferenceShape s = shape_of(l);
+  OpCase c{.slot = "conv_inference",
+           .what = description(l),
+           .reduction = s.conv.weight.count() / s.conv.weight.n,
+           .tensors = {read("weight", s.conv.weight), write("y", s.conv.y)},
+           .features = {"x", "low", "skip", "residual", "y"},
+           .roundings = 4,
+           .amplification = winograd_fits(s.conv) ? 8.2 : 1};
+  if (l.through)
+    c.tensors.push_back(read("low", s.low));
+  else
+    c.tensors.push_back(read("x", s.conv.x));
+  if (l.skip > 0) c.tensors.push_back(read("skip", s.skip));
+  if (l.residual) c.tensors.push_back(read("residual", s.conv.y));
+  if (l.scale) c.tensors.push_back(read("scale", {1, 1, 1, s.conv.y.c}));
+  if (l.shift) c.tensors.push_back(read("shift", {1, 1, 1, s.conv.y.c}));
+  c.run = [l](Operands& t, Stream& stream) { run_case(l, t, stream); };
+  return c;
+}
+
+namespace {
+
+std::vector<OpCase> conv_inference_cases() {
+  std::vector<OpCase> cases;
+  const auto add = [&](const InferenceLayer& layer) { cases.push_back(inference_case(layer)); };
+  // As the slot chooses: direct convolutions, each kind of end.
+  add({.x = {1, 9, 7, 3}, .outputs = 5, .scale = false, .act = Act::none});
+  add({.x = {2, 11, 10, 3}, .outputs = 8, .conv = {.kernel = 7, .stride = 2, .padding = 3}});
+  add({.x = {2, 6, 5, 20}, .outputs = 17, .conv = {.kernel = 1, .stride = 2, .padding = 0}});
+  add({.x = {1, 8, 9, 32}, .outputs = 40, .conv = {.stride = 2}, .residual = true});
+  add({.x = {1, 13, 8, 12}, .outputs = 12, .conv = {.groups = 12}, .act = Act::none});
+  add({.x = {1, 40, 33, 16}, .outputs = 1, .scale = false, .act = Act::none});
+  add({.x = {1, 6, 6, 4}, .outputs = 3, .scale = false, .shift = false, .residual = true});
+  for (const FilterMemory memory : {FilterMemory::normal, FilterMemory::low}) {
+    const auto both = [&](InferenceLayer layer) {
+      layer.memory = memory;
+      layer.winograd = true;
+      add(layer);
+    };
+    both({.x = {1, 1, 1, 1}, .outputs = 1});
+    both({.x = {2, 5, 7, 17}, .outputs = 33, .residual = true});
+    both({.x = {1, 9, 6, 48}, .outputs = 20, .conv = {.padding = 0}, .act = Act::none});
+    both({.x = {1, 4, 5, 3}, .outputs = 65, .scale = false});
+    both({.x = {3, 30, 27, 16}, .outputs = 16, .residual = true});
+    both({.x = {1, 6, 6, 96}, .outputs = 130, .residual = true});
+    both({.x = {1, 1, 1, 16}, .outputs = 3, .through = true});
+    both({.x = {2, 3, 5, 32}, .outputs = 18, .through = true, .skip = 7});
+    both({.x = {1, 9, 8, 16}, .outputs = 16, .through = true, .skip = 24, .residual = true});
+    both({.x = {1, 24, 23, 16}, .outputs = 16, .through = true});
+  }
+  return cases;
+}
+
+const AddCases added(conv_inference_cases);
+
+}  // namespace
+
+}  // namespace fjord
