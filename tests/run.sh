@@ -37,9 +37,9 @@ cmake --build --preset release -j "$jobs"
 
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 if [ -n "$nvcc" ]; then
-  # sm_90 and PTX in everyday runs, which have to end within half an hour on two cores: each more
-  # takes one to two minutes. FJORD_CUDA_ARCHITECTURES="80-real;90", or all before a release.
-  cards=${FJORD_CUDA_ARCHITECTURES:-90}
+  # sm_80, sm_90 and PTX in everyday runs, which have to end within half an hour on two cores;
+  # FJORD_CUDA_ARCHITECTURES=all before a release.
+  cards=${FJORD_CUDA_ARCHITECTURES:-80-real;90}
   say "CUDA kernels for sm $cards, and what their compiled code promises, by $nvcc"
   cmake --preset cuda -DFJORD_CUDA_ARCHITECTURES="$cards" >/dev/null
   targets=(cuda_headers fjord_cuda cuda_gates test_gates)

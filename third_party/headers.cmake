@@ -18,7 +18,6 @@ endfunction()
 
 fjord_headers(fmt::fmt fmt/format.h)
 target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)
-add_library(fmt::fmt-header-only ALIAS fmt::fmt)
 fjord_headers(nlohmann_json::nlohmann_json nlohmann/json.hpp)
 fjord_headers(CLI11::CLI11 CLI/CLI.hpp)
 fjord_headers(doctest::doctest doctest/doctest.h)

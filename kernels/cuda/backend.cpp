@@ -49,11 +49,16 @@ void enable_cuda_kernels() {
   cuda::workspace(cuda_device().side_stream(), 0);
   cuda::fill_norm();
   cuda::fill_norm_backward();
+  cuda::fill_activation();
+  cuda::fill_gate();
+  cuda::fill_matrix();
+  cuda::fill_resample();
   cuda::fill_pointwise();
   cuda::fill_spatial();
   cuda::fill_stem();
   cuda::fill_loss();
   cuda::fill_lovasz();
+  cuda::fill_formula_loss();
   cuda::fill_confusion();
   cuda::fill_augment();
   cuda::fill_optimizer();

@@ -27,11 +27,16 @@ void require_code_for_card();
 /// Each puts the kernels of its file into their slots.
 void fill_norm();
 void fill_norm_backward();
+void fill_activation();
+void fill_gate();
+void fill_matrix();
+void fill_resample();
 void fill_pointwise();
 void fill_spatial();
 void fill_stem();
 void fill_loss();
 void fill_lovasz();
+void fill_formula_loss();
 void fill_confusion();
 void fill_augment();
 void fill_optimizer();

@@ -1,5 +1,6 @@
 // Every header that host and device share, used in one kernel: compiled by nvcc, never run.
 #include "kernels/augment.h"
+#include "kernels/formula_loss.h"
 #include "kernels/host_device.h"
 #include "kernels/loss.h"
 #include "kernels/loss_math.h"
@@ -42,6 +43,29 @@ template __global__ void use_losses(RegionScore, RegionPower, Bce<float>, SoftCe
                                     Focal<float>, FocalMean, const float*, float*);
 template __global__ void use_losses(RegionScore, RegionPower, Bce<double>, SoftCe<double>,
                                     Focal<double>, FocalMean, const double*, double*);
+
+struct AnyPixel {
+  const double* values;
+  int classes;
+
+  __device__ double z(int c) const { return values[c]; }
+  __device__ double y(int c) const { return c == 0; }
+};
+struct UseFormula {
+  AnyPixel pixel;
+  double* y;
+
+  __device__ void operator()(int c, const FormulaPart& by) const { y[c] = by.value + by.factor; }
+  template <class Formula>
+  __device__ void operator()(const Formula& formula) const {
+    y[0] += formula.value(pixel).value;
+    formula.gradient(pixel, *this);
+  }
+};
+__global__ void use_formulas(LossFormula formula, FormulaMean mean, AnyPixel pixel, double* y) {
+  with_formula(formula, UseFormula{pixel, y});
+  y[9] = mean(formula, {y[0], y[1], 1, 2}, y + 3);
+}
 
 __global__ void use_augmentation(AugmentSample sample, float* rgb) {
   augment::shift_hsv(rgb[0], rgb[1], rgb[2], sample.color);

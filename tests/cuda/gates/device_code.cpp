@@ -130,6 +130,10 @@ std::vector<std::string> symbols_of(const Image& image, const std::vector<Sectio
   return names;
 }
 
+// Of a kernel's section of shared memory: from sm_90 on it begins with what the system keeps, which
+// limits_of() counts for every block.
+std::uint64_t systems_share(int architecture) { return architecture >= 90 ? 1024 : 0; }
+
 void read_image(const Image& image, std::vector<KernelCode>& kernels) {
   const int architecture = static_cast<int>((image.at<std::uint32_t>(48) >> 8) & 0xff);
   const std::vector<Section> sections = sections_of(image);
@@ -156,7 +160,7 @@ void read_image(const Image& image, std::vector<KernelCode>& kernels) {
                                               : found.end();
     };
     if (const auto kernel = named(kShared); kernel != found.end())
-      kernel->second.shared = section.bytes;
+      kernel->second.shared = section.bytes - std::min(section.bytes, systems_share(architecture));
     if (const auto kernel = named(kInfo); kernel != found.end())
       kernel->second.threads = threads_of(image, section);
   }

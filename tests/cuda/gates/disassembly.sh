@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# disassembly.sh GATES LIBRARY: our reading of the device code against that of NVIDIA's cuobjdump, where
-# there is one. Exit 77 (skipped) without it.
+# disassembly.sh GATES LIBRARY: our reading of the device code against that of NVIDIA's cuobjdump:
+# $FJORD_CUOBJDUMP, or the one on the PATH, or the toolkit's. Exit 77 (skipped) without one.
 set -euo pipefail
 gates=$1 library=$2
-cuobjdump=$(command -v cuobjdump || ls /usr/local/cuda/bin/cuobjdump 2>/dev/null || true)
+cuobjdump=${FJORD_CUOBJDUMP:-$(command -v cuobjdump || ls /usr/local/cuda/bin/cuobjdump 2>/dev/null || true)}
 if [ -z "$cuobjdump" ]; then
-  echo "SKIPPED: compiled kernels are not compared with cuobjdump's view (there is none here)"
+  echo "SKIPPED: compiled kernels are not compared with cuobjdump's view (there is none here; FJORD_CUOBJDUMP names one)"
   exit 77
 fi
 

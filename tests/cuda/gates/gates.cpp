@@ -1,4 +1,5 @@
 // gates LIBRARY PROMISES: the table of kernels as compiled, and every promise that is not kept.
+// gates --overview LIBRARY PROMISES: a row for each kernel, in Markdown, for docs/gpu-plans.md.
 // gates --list LIBRARY: one line a kernel, architecture and count, for comparing with other tools.
 #include <fmt/format.h>
 
@@ -23,14 +24,23 @@ int list(const char* library) {
   return 0;
 }
 
-int hold(const char* library, const char* promises) {
-  std::ifstream text(promises);
-  if (!text) throw std::runtime_error(std::string("cannot read ") + promises);
-  const std::vector<fjord::KernelCode> kernels = fjord::read_device_code(library);
+std::vector<fjord::Promise> promises_in(const char* file) {
+  std::ifstream text(file);
+  if (!text) throw std::runtime_error(std::string("cannot read ") + file);
+  return fjord::read_promises(text);
+}
+
+std::vector<fjord::KernelCode> kernels_in(const char* library) {
+  std::vector<fjord::KernelCode> kernels = fjord::read_device_code(library);
   if (kernels.empty())
     throw std::runtime_error(std::string("no kernels in ") + library +
                              " (compile with -no-compress)");
-  const fjord::Verdict verdict = fjord::judge(kernels, fjord::read_promises(text));
+  return kernels;
+}
+
+int hold(const char* library, const char* promises) {
+  const std::vector<fjord::KernelCode> kernels = kernels_in(library);
+  const fjord::Verdict verdict = fjord::judge(kernels, promises_in(promises));
   fmt::print("{}\n", verdict.table);
   for (const std::string& fault : verdict.faults) fmt::print("{}\n", fault);
   std::set<std::string> names;
@@ -45,8 +55,12 @@ int hold(const char* library, const char* promises) {
 int main(int argc, char** argv) {
   try {
     if (argc == 3 && std::string(argv[1]) == "--list") return list(argv[2]);
+    if (argc == 4 && std::string(argv[1]) == "--overview") {
+      fmt::print("{}", fjord::overview(kernels_in(argv[2]), promises_in(argv[3])));
+      return 0;
+    }
     if (argc == 3) return hold(argv[1], argv[2]);
-    std::fputs("usage: gates LIBRARY PROMISES | gates --list LIBRARY\n", stderr);
+    std::fputs("usage: gates [--overview] LIBRARY PROMISES | gates --list LIBRARY\n", stderr);
     return 2;
   } catch (const std::exception& error) {
     fmt::print(stderr, "gates: {}\n", error.what());

@@ -67,6 +67,19 @@ TEST_CASE("promises are held") {
   CHECK(faults("copy<.*> foreign") == 0);
 }
 
+TEST_CASE("the overview has one row for all forms of a kernel") {
+  std::istringstream text("copy<.*> 256 100 64 0 - - - 0\ntail - 0 64 0 - - 1 0\n");
+  const std::string table =
+      overview({{.name = "copy<float>", .architecture = 80, .registers = 32, .counts = {}},
+                {.name = "copy<int>", .architecture = 80, .registers = 64, .counts = {}},
+                {.name = "copy<int>", .architecture = 75, .registers = 40, .counts = {}},
+                {.name = "tail", .architecture = 75, .registers = 9, .threads = 32, .counts = {}},
+                {.name = "tail", .architecture = 80, .registers = 9, .threads = 32, .counts = {}}},
+               read_promises(text));
+  CHECK(table.find("| `copy` | 2 | 256 | 100 | 0 | 40, 100 % | 32-64, 50 % |\n") != table.npos);
+  CHECK(table.find("| `tail` | 1 | 32 | 0 | 0 | | 9, 50 % |\n") != table.npos);
+}
+
 // FJORD_PLANTED: the object of planted.cu, where nvcc compiled it.
 TEST_CASE("planted faults are found") {
   const char* object = std::getenv("FJORD_PLANTED");
@@ -87,6 +100,11 @@ TEST_CASE("planted faults are found") {
     CAPTURE(all);
     return *expected ? all.find(expected) != std::string::npos : all.empty();
   };
+  for (const KernelCode& kernel : kernels) {
+    CAPTURE(kernel.name);
+    CAPTURE(kernel.architecture);
+    CHECK(kernel.shared == (kernel.name == "crowded" ? 10240 * sizeof(float) : 0));
+  }
   CHECK(fault("wide_copy<__nv_bfloat16>", "wide_copy<.*> 256 0 32 90 1 1 - 0", ""));
   CHECK(fault("wide_copy<__nv_bfloat16>", "wide_copy<.*> 256 0 4 90 1 1 - 0", "registers"));
   CHECK(fault("narrow_copy", "narrow_copy 256 0 - - 1 1 - 0",
@@ -97,7 +115,7 @@ TEST_CASE("planted faults are found") {
   CHECK(fault("local_array", "local_array 256 0 - - - - - 0", "on local memory"));
   CHECK(fault("racing_sum", "racing_sum 256 0 - - - - - 0", "atomic operations"));
   CHECK(fault("crowded", "crowded 256 0 - 90 - - - 0", "% occupancy"));
-  CHECK(fault("crowded", "crowded - 0 - 50 - - - 0", ""));
+  CHECK(fault("crowded", "crowded - 0 - 25 - - - 0", ""));
   CHECK(fault("crowded", "crowded 512 0 - - - - - 0", "512 threads, promised at most 256"));
   CHECK(fault("narrow_copy", "narrow_copy - 0 - - - - - 0", "0 threads by promise"));
   CHECK(fault("crowded", "crowded 1024 65536 - 1 - - - 0", "") == false);

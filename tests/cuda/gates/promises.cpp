@@ -51,16 +51,6 @@ Promise parse(const std::string& line) {
   return promise;
 }
 
-int threads_of(const KernelCode& kernel, const Promise& promise) {
-  return promise.threads.value_or(kernel.threads);
-}
-
-double occupancy_of(const KernelCode& kernel, const Promise& promise) {
-  return occupancy(limits_of(kernel.architecture), {.threads = threads_of(kernel, promise),
-                                                    .registers = kernel.registers,
-                                                    .shared = kernel.shared + promise.shared});
-}
-
 std::vector<std::string> faults_of(const KernelCode& kernel, const Promise& promise) {
   std::vector<std::string> faults;
   const auto most = [&](const char* what, int value, std::optional<int> bound) {
@@ -104,6 +94,22 @@ std::string row(const KernelCode& kernel, const Promise& promise) {
 
 }  // namespace
 
+const Promise* promise_of(const KernelCode& kernel, const std::vector<Promise>& promises) {
+  for (const Promise& promise : promises)
+    if (std::regex_match(kernel.name, promise.pattern)) return &promise;
+  return nullptr;
+}
+
+int threads_of(const KernelCode& kernel, const Promise& promise) {
+  return promise.threads.value_or(kernel.threads);
+}
+
+double occupancy_of(const KernelCode& kernel, const Promise& promise) {
+  return occupancy(limits_of(kernel.architecture), {.threads = threads_of(kernel, promise),
+                                                    .registers = kernel.registers,
+                                                    .shared = kernel.shared + promise.shared});
+}
+
 std::vector<Promise> read_promises(std::istream& text) {
   std::vector<Promise> promises;
   std::string line;
@@ -126,9 +132,7 @@ Verdict judge(const std::vector<KernelCode>& kernels, const std::vector<Promise>
       "128-bit stores | mma | atomics |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
   std::set<const Promise*> used;
   for (const KernelCode& kernel : kernels) {
-    const Promise* own = nullptr;
-    for (const Promise& promise : promises)
-      if (!own && std::regex_match(kernel.name, promise.pattern)) own = &promise;
+    const Promise* own = promise_of(kernel, promises);
     if (!own) {
       verdict.faults.push_back(fmt::format("{} on sm_{}: no line of the promises fits it",
                                            kernel.name, kernel.architecture));

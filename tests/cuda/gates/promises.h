@@ -36,8 +36,20 @@ struct Verdict {
   std::vector<std::string> faults;  // one line each
 };
 
+/// The first promise whose pattern fits the kernel's name; nullptr where none does.
+const Promise* promise_of(const KernelCode& kernel, const std::vector<Promise>& promises);
+
+/// Threads of a block, by promise or launch bounds.
+int threads_of(const KernelCode& kernel, const Promise& promise);
+/// Of the warps that a multiprocessor of the kernel's architecture can hold, from 0 to 1.
+double occupancy_of(const KernelCode& kernel, const Promise& promise);
+
 /// The first promise whose pattern fits a kernel is its own. A kernel without a promise and a
 /// promise without a kernel are faults; so is any spill, and local memory.
 Verdict judge(const std::vector<KernelCode>& kernels, const std::vector<Promise>& promises);
+
+/// Markdown for people: one row for each kernel, whatever its types, and one column for each
+/// architecture, with the least and the most registers and the lowest occupancy.
+std::string overview(const std::vector<KernelCode>& kernels, const std::vector<Promise>& promises);
 
 }  // namespace fjord

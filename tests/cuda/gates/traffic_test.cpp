@@ -144,6 +144,16 @@ void add_spatial(std::vector<Measured>& all) {
             }),
        {.asked = 3}});
   all.push_back(
+      {make("batch_norm_apply_max_pool", "relu",
+            {read("x", image), read("scale", channels), read("shift", channels), write("y", image),
+             write("pooled", half), typed(write("tap", half), DType::u8)},
+            {"x", "y", "pooled"},
+            [](Operands& t, Stream& s) {
+              batch_norm_apply_max_pool(t.in("x"), t.in("scale"), t.in("shift"), t.out("y"),
+                                        t.out("pooled"), t.out("tap"), Act::relu, {}, s);
+            }),
+       {.asked = 2.3}});
+  all.push_back(
       {make("upsample_concat_forward", "", {read("low", half), read("skip", few), write("y", both)},
             {"low", "skip", "y"},
             [](Operands& t, Stream& s) {
@@ -177,6 +187,12 @@ void add_losses(std::vector<Measured>& all) {
               loss_backward(t.in("logits"), t.in("label"), t.in("slopes"), {}, {}, t.out("dlogits"),
                             terms, s);
             })});
+  all.push_back({make("confusion_count", "one channel",
+                      {read("logits", pixels), typed(read("label", pixels, label), DType::u8),
+                       typed(update("counts", {1, 1, 1, confusion_cells(2)}), DType::i64)},
+                      {"logits"}, [](Operands& t, Stream& s) {
+                        confusion_count(t.in("logits"), t.in("label"), t.inout("counts"), {}, s);
+                      })});
 }
 
 void add_optimizers(std::vector<Measured>& all) {
@@ -190,6 +206,17 @@ void add_optimizers(std::vector<Measured>& all) {
                         adamw_update(t.data("params", params), t.in("dweight"), t.inout("weight"),
                                      t.inout("first"), t.inout("second"), t.out("shadow"), segments,
                                      AdamW{}, s);
+                      })});
+  all.push_back({make("sgd_update", "momentum",
+                      {read("dweight", flat), update("weight", flat), update("velocity", flat)}, {},
+                      [=](Operands& t, Stream& s) {
+                        sgd_update(t.data("params", params), t.in("dweight"), t.inout("weight"),
+                                   t.inout("velocity"), {}, segments, Sgd{}, s);
+                      })});
+  all.push_back({make("ema_update", "", {read("weight", flat), update("average", flat)}, {},
+                      [=](Operands& t, Stream& s) {
+                        ema_update(t.data("params", params), t.in("weight"), t.inout("average"),
+                                   Ema{}, s);
                       })});
   all.push_back(
       {make("gradient_norm", "", {read("dweight", flat), typed(write("norm", {}), DType::f64)}, {},

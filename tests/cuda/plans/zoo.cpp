@@ -25,18 +25,23 @@ void note(const ConvShape& shape, ConvForward& pass, Stream&) {
 }
 
 std::string key(const ConvShape& s) {
-  return fmt::format("{} {} {} {}", to_string(s.x), to_string(s.weight), s.conv.stride, s.bias);
+  return fmt::format("{} {} {} {} {} {}", to_string(s.x), to_string(s.weight), s.conv.stride,
+                     s.conv.padding, s.conv.dilation, s.bias);
 }
 
-}  // namespace
+// "64 to 128, 3x3 stride 2, at 128x128": channels, window, stride, size of the input.
+std::string describe(Shape x, Shape filter, int stride) {
+  return fmt::format("{} to {}, {}x{}{}, at {}x{}", filter.c, filter.n, filter.h, filter.w,
+                     stride > 1 ? fmt::format(" stride {}", stride) : "", x.h, x.w);
+}
 
-std::vector<ZooConv> zoo_convolutions() {
+// Shapes of all of these networks, each once.
+std::vector<ZooConv> convolutions_of(const std::vector<ModelOptions>& networks) {
   enable_cpu_kernels();
   prepare_conv_forward.cpu = note;
   std::vector<ZooConv> convolutions;
   std::set<std::string> known;
-  for (const char* encoder : {"resnet18", "resnet34"}) {
-    const ModelOptions options{.encoder = encoder};
+  for (const ModelOptions& options : networks) {
     Parameters parameters;
     declare_parameters(
         parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
@@ -48,10 +53,20 @@ std::vector<ZooConv> zoo_convolutions() {
       if (std::string_view(step.op) != "conv_forward") continue;
       const ConvShape& shape = met().at(std::stoul(step.implementation));
       if (known.insert(key(shape)).second)
-        convolutions.push_back({fmt::format("{} {}", encoder, step.path), shape});
+        convolutions.push_back(
+            {fmt::format("{} {}: {}", options.arch == "unet" ? options.encoder : options.arch,
+                         step.path.substr(0, step.path.rfind('.')),
+                         describe(shape.x, shape.weight, shape.conv.stride)),
+             shape});
     }
   }
   return convolutions;
+}
+
+}  // namespace
+
+std::vector<ZooConv> zoo_convolutions() {
+  return convolutions_of({{.encoder = "resnet18"}, {.encoder = "resnet34"}});
 }
 
 std::vector<ZooUpsampleConv> zoo_upsample_convolutions() {
@@ -65,7 +80,9 @@ std::vector<ZooUpsampleConv> zoo_upsample_convolutions() {
                             .weight = {outputs[i], 3, 3, low + skips[i]},
                             .y = {kBatch, 2 * size, 2 * size, outputs[i]}};
     if (skips[i] == 0) shape.skip = {0, 0, 0, 0};
-    convolutions.push_back({fmt::format("decoder.blocks.{}.conv1", i), shape});
+    convolutions.push_back({fmt::format("decoder.blocks.{}.conv1: {}, enlarged", i,
+                                        describe(shape.low, shape.weight, 1)),
+                            shape});
     low = outputs[i];
   }
   return convolutions;

@@ -17,7 +17,7 @@ struct ZooUpsampleConv {
   UpsampleConvShape shape;
 };
 
-/// Unet-resnet18 and -resnet34 on 8 images of 512 x 512, recorded by the engine.
+/// Networks on 8 images of 512 x 512, recorded by the engine: Unet-resnet18 and -resnet34.
 std::vector<ZooConv> zoo_convolutions();
 /// The first convolutions of their decoder blocks, where the skip connection joins.
 std::vector<ZooUpsampleConv> zoo_upsample_convolutions();
