@@ -6,7 +6,10 @@
 
 #include "engine/tape.h"
 #include "kernels/conv.h"
+#include "kernels/gate.h"
+#include "kernels/matrix.h"
 #include "kernels/norm.h"
+#include "kernels/pointwise.h"
 #include "kernels/spatial.h"
 
 namespace fjord {
@@ -25,6 +28,10 @@ struct Conv2dOptions {
 /// n x h x w x c -> n x h' x w' x channels, h' and w' by conv_size. Parameters: weight, bias. Every
 /// op throws Error{usage, "shape"} naming its place when shapes or attributes do not fit.
 Tensor conv2d(Net net, Tensor x, Conv2dOptions options);
+
+/// The transposed convolution: n x h x w x c -> n x h' x w' x channels, h' = (h - 1) * stride - 2 *
+/// padding + kernel. Parameters: weight (c x channels x kernel x kernel in files), bias.
+Tensor conv_transpose2d(Net net, Tensor x, Conv2dOptions options);
 
 /// Normalises over n, h, w. Parameters: weight, bias, running_mean, running_var,
 /// num_batches_tracked. The result is deferred; so are residual and activation given here.
@@ -56,10 +63,40 @@ Tensor add(Net net, Tensor a, Tensor b);
 /// at most 15 x 15, padded by at most half of that.
 Tensor max_pool(Net net, Tensor x, Pool2d pool);
 
+/// act(x), as a pass of its own.
+Tensor activate(Net net, Tensor x, Act act);
+/// n x h x w x c -> n x 1 x 1 x c: the mean over the pixels.
+Tensor channel_means(Net net, Tensor x);
+/// x * s: s is n x 1 x 1 x c (a number a channel) or n x h x w x 1 (a number a pixel).
+Tensor scale_channels(Net net, Tensor x, Tensor s);
+Tensor scale_pixels(Net net, Tensor x, Tensor s);
+/// The sum of so many groups of neighbouring channels.
+Tensor fold_channels(Net net, Tensor x, int groups);
+/// Split attention's softmax.
+Tensor split_softmax(Net net, Tensor x, SplitSoftmax split);
+/// The mean of each window.
+Tensor avg_pool(Net net, Tensor x, AvgPool2d pool);
+/// a * b, an image a product (transpose_a is not taken), as a tensor of that shape.
+Tensor matrix_multiply(Net net, Tensor a, Tensor b, MatrixProduct product, Shape shape);
+/// The matrices of so many rows that x holds, an image one, transposed; of x's shape.
+Tensor transposed(Net net, Tensor x, std::int64_t rows);
+/// Zeros around x; negative numbers cut.
+struct Border {
+  int top = 0, bottom = 0, left = 0, right = 0;
+};
+Tensor pad(Net net, Tensor x, Border border);
+/// Stochastic depth (Huang et al. 2016): in training a sample is dropped with probability `rate`,
+/// the others are divided by 1 - rate. `steps` counts the training steps: the batch counter of a
+/// norm, so that a resumed run draws what an unbroken one would.
+Tensor drop_path(Net net, Tensor x, Tensor steps, double rate);
+
 /// low upsampled (nearest) to skip's size, then skip's channels. Deferred.
 Tensor upsample_concat(Net net, Tensor low, Tensor skip);
 /// low upsampled (nearest) to h x w. Deferred.
 Tensor upsample(Net net, Tensor low, std::int64_t h, std::int64_t w);
+
+/// x at h x w by any interpolation.
+Tensor resize(Net net, Tensor x, std::int64_t h, std::int64_t w, Interpolation mode);
 
 /// The weighted sum of losses of an expression: a resident scalar (1 x 1 x 1 x 1). `label` is
 /// n x h x w x 1 u8 (class, or 0/1 for one class), or n x h x w x c, u8 or of the tape's dtype, for

@@ -6,7 +6,9 @@
 
 namespace fjord {
 
-enum class Act : std::uint8_t { none, relu };
+/// `none` and `relu` are part of the passes below; the others are passes of their own
+/// (activate_forward): relu6 = min(max(x, 0), 6), silu = x * sigmoid(x).
+enum class Act : std::uint8_t { none, relu, relu6, silu, sigmoid };
 
 /// PyTorch's convention: running = (1 - momentum) * running + momentum * batch.
 struct BatchNorm {

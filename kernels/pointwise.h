@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/kernel.h"
+#include "kernels/norm.h"
 
 namespace fjord {
 
@@ -13,5 +14,21 @@ inline Kernel<In, In, Out> relu_backward{"relu_backward"};
 inline Kernel<In, In, Out> add_forward{"add_forward"};
 /// x -> y, stored or added: the backward of every sum and copy.
 inline Kernel<In, Out> copy_forward{"copy_forward"};
+
+/// x -> act(x): relu6, silu, sigmoid.
+inline Kernel<In, Out, Act> activate_forward{"activate_forward"};
+/// x, dy -> dx = dy * act'(x).
+inline Kernel<In, In, Out, Act> activate_backward{"activate_backward"};
+
+/// Which values of a layer are kept in training: 1 / keep with probability `keep`, else 0. One draw
+/// serves `repeats` neighbouring values (all channels of a sample, say).
+struct RandomMask {
+  double keep = 1;
+  std::uint64_t seed = 0;
+  std::uint32_t layer = 0;  // layers draw apart from each other
+  std::int64_t repeats = 1;
+};
+/// An i64 counter of training steps -> mask. The same bits on every device.
+inline Kernel<In, Out, RandomMask> random_mask{"random_mask"};
 
 }  // namespace fjord

@@ -26,10 +26,34 @@ struct ArchitectureRow {
 
 /// One function a paper; the zoo strings their rows together.
 std::vector<EncoderRow> resnet_encoders();
+std::vector<EncoderRow> senet_encoders();
+std::vector<EncoderRow> mobilenet_encoders();
+std::vector<EncoderRow> efficientnet_encoders();
+std::vector<EncoderRow> resnest_encoders();
 Tensor unet(Net net, Tensor image, const ModelOptions& options);
+Tensor unetplusplus(Net net, Tensor image, const ModelOptions& options);
+Tensor linknet(Net net, Tensor image, const ModelOptions& options);
+Tensor manet(Net net, Tensor image, const ModelOptions& options);
 
-/// 3x3 convolution, batch norm, ReLU under the scopes "0" and "1": SMP's Conv2dReLU.
-Tensor conv_bn_relu(Net net, Tensor x, int channels);
+/// Throws Error{usage} unless the stride of the deepest feature divides the image's size.
+void demand_divisible(Tensor image, const ModelOptions& options);
+
+/// Convolution, norm, ReLU under the scopes "0" and "1": SMP's Conv2dReLU. Without a norm the
+/// convolution has a bias.
+struct ConvReLU {
+  int channels = 0, kernel = 3;
+  DecoderNorm norm = DecoderNorm::batchnorm;
+};
+Tensor conv_relu(Net net, Tensor x, const ConvReLU& unit);
+
+/// A step of a U-Net's right arm: x at the skip's size (without a skip, at `size`'s), beside it,
+/// two convolutions; attention after the concatenation and at the end, where the options ask for
+/// it.
+struct DecoderBlock {
+  Tensor skip = {}, size = {};
+  int channels = 0;
+};
+Tensor decoder_block(Net net, Tensor x, const DecoderBlock& block, const ModelOptions& options);
 
 /// A convolution with bias under the scope "0": SMP's SegmentationHead.
 struct SegmentationHead {
@@ -39,7 +63,36 @@ struct SegmentationHead {
 Tensor segmentation_head(Net net, Tensor x, SegmentationHead head);
 
 /// Creates the parameters of conv_bn_act(net, x, unit) ahead of its recording, where files list
-/// them earlier than the figure computes them. `in_channels` are those of x.
-void declare_conv_bn(Net net, std::int64_t in_channels, const ConvBnAct& unit);
+/// them earlier than the figure computes them. `in_channels` are those of x; `slope` is how the
+/// norm's weight begins.
+void declare_conv_bn(Net net, std::int64_t in_channels, const ConvBnAct& unit,
+                     Init slope = Init::ones);
+
+/// An encoder's first convolution: SMP replaces it where the image has other than 3 channels.
+Conv2dOptions first_conv(Tensor image, Conv2dOptions conv);
+
+/// Creates parameters ahead of their use: `record` is run once, on a tape that is thrown away, with
+/// tensors of its own making.
+void declare(Net net, const std::function<void(Net aside)>& record);
+/// SMP's files keep an encoder's parts that nothing reads (stages deeper than the depth, heads):
+/// declared on an x of that many channels.
+void declare_unused(Net net, std::int64_t channels,
+                    const std::function<void(Net aside, Tensor x)>& record);
+
+/// Hu, Shen, Sun 2018, "Squeeze-and-Excitation Networks", Figure 2: x times a number a channel,
+/// made from all channels' means. Scopes `reduce` and `expand`.
+struct SqueezeExcite {
+  int width = 1;  // between the two 1x1 convolutions
+  const char* reduce = "fc1";
+  const char* expand = "fc2";
+  Act act = Act::relu;
+  Init init = Init::torch_default;
+};
+/// Those numbers alone, n x 1 x 1 x c.
+Tensor excitation(Net net, Tensor x, const SqueezeExcite& unit);
+Tensor squeeze_excite(Net net, Tensor x, const SqueezeExcite& unit);
+
+/// `width` times `factor`, rounded to a multiple of 8 that is not below nine tenths of it.
+int round_channels(int width, double factor);
 
 }  // namespace fjord

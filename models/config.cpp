@@ -24,6 +24,25 @@ constexpr std::string_view kClasses[] = {"Unet", "UnetPlusPlus", "MAnet",     "L
                                          "FPN",  "PSPNet",       "DeepLabV3", "DeepLabV3Plus",
                                          "PAN",  "UPerNet",      "Segformer", "DPT"};
 
+template <class Value>
+struct Named {
+  std::string_view name;
+  Value value;
+};
+constexpr Named<Attention> kAttentions[] = {{"scse", Attention::scse}};
+constexpr Named<DecoderNorm> kNorms[] = {{"batchnorm", DecoderNorm::batchnorm},
+                                         {"identity", DecoderNorm::identity}};
+constexpr Named<Interpolation> kInterpolations[] = {{"nearest", Interpolation::nearest},
+                                                    {"nearest-exact", Interpolation::nearest_exact},
+                                                    {"bilinear", Interpolation::bilinear},
+                                                    {"bicubic", Interpolation::bicubic},
+                                                    {"area", Interpolation::area}};
+
+template <class Value, std::size_t count>
+std::string_view name_of(Value value, const Named<Value> (&known)[count]) {
+  return std::ranges::find(known, value, &Named<Value>::value)->name;
+}
+
 std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result)
@@ -45,6 +64,9 @@ class Reader {
   Json parse(const std::string& text) const;
   void take(const std::string& key, const Json& value);
   bool take_option(const std::string& key, const Json& value);
+  bool take_decoder_option(const std::string& key, const Json& value);
+  template <class Value, std::size_t count>
+  Value one_of(const std::string& key, const Json& value, const Named<Value> (&known)[count]) const;
   void demand_default(const std::string& key, const Json& value, std::vector<Json> accepted);
   int integer(const std::string& key, const Json& value, std::int64_t low, std::int64_t high) const;
   std::string known_name(const std::string& key, const Json& value,
@@ -101,6 +123,15 @@ std::string Reader::known_name(const std::string& key, const Json& value,
   return name;
 }
 
+template <class Value, std::size_t count>
+Value Reader::one_of(const std::string& key, const Json& value,
+                     const Named<Value> (&known)[count]) const {
+  std::vector<std::string_view> names;
+  for (const Named<Value>& row : known) names.push_back(row.name);
+  const std::string name = known_name(key, value, names);
+  return std::ranges::find(known, std::string_view(name), &Named<Value>::name)->value;
+}
+
 std::vector<int> Reader::channels(const std::string& key, const Json& value) const {
   if (!value.is_array() || value.size() > 8)
     refuse(fmt::format("'{}' is {}, expected a list of numbers", key, shown(value)),
@@ -132,6 +163,23 @@ bool Reader::take_option(const std::string& key, const Json& value) {
   } else if (key == "decoder_channels") {
     o.decoder_channels = channels(key, value);
   } else {
+    return take_decoder_option(key, value);
+  }
+  return true;
+}
+
+bool Reader::take_decoder_option(const std::string& key, const Json& value) {
+  ModelOptions& o = config_.options;
+  if (key == "decoder_pab_channels") {
+    o.pab_channels = integer(key, value, 1, kMaxChannels);
+  } else if (key == "decoder_attention_type") {
+    o.attention = value.is_null() ? Attention::none : one_of(key, value, kAttentions);
+  } else if (key == "decoder_interpolation") {
+    o.interpolation = one_of(key, value, kInterpolations);
+  } else if (key == "decoder_use_norm" || key == "decoder_use_batchnorm") {
+    const Json name = value == true ? Json("batchnorm") : value == false ? Json("identity") : value;
+    o.decoder_norm = one_of(key, name, kNorms);
+  } else {
     return false;
   }
   return true;
@@ -139,12 +187,8 @@ bool Reader::take_option(const std::string& key, const Json& value) {
 
 void Reader::take(const std::string& key, const Json& value) {
   if (take_option(key, value) || key == "encoder_weights") return;
-  if (key == "decoder_attention_type" || key == "aux_params") {
+  if (key == "aux_params") {
     demand_default(key, value, {nullptr});
-  } else if (key == "decoder_use_norm" || key == "decoder_use_batchnorm") {
-    demand_default(key, value, {"batchnorm", true});
-  } else if (key == "decoder_interpolation") {
-    demand_default(key, value, {"nearest"});
   } else if (key == "activation") {
     if (!value.is_null())
       config_.notes.push_back(
@@ -161,6 +205,8 @@ ModelConfig Reader::read(const std::string& text) {
   const ModelOptions& o = config_.options;
   if (!json.contains("_model_class"))
     config_.notes.push_back(fmt::format("{}: no '_model_class', taken for Unet", name_));
+  if (!json.contains("decoder_channels") && o.arch == "linknet")
+    config_.options.decoder_channels.resize(static_cast<std::size_t>(o.encoder_depth), 16);
   if (static_cast<int>(o.decoder_channels.size()) != o.encoder_depth)
     refuse(fmt::format("'decoder_channels' has {} numbers for an 'encoder_depth' of {}",
                        o.decoder_channels.size(), o.encoder_depth),
@@ -172,18 +218,26 @@ Json smp_json(const ModelOptions& options) {
   const auto row = std::ranges::find_if(
       kClasses, [&](std::string_view name) { return lower(name) == options.arch; });
   check(row != std::end(kClasses), "smp_config", "SMP has no class for '{}'", options.arch);
-  return {{"_model_class", *row},
-          {"activation", nullptr},
-          {"aux_params", nullptr},
-          {"classes", options.classes},
-          {"decoder_attention_type", nullptr},
-          {"decoder_channels", options.decoder_channels},
-          {"decoder_interpolation", "nearest"},
-          {"decoder_use_norm", "batchnorm"},
-          {"encoder_depth", options.encoder_depth},
-          {"encoder_name", options.encoder},
-          {"encoder_weights", nullptr},
-          {"in_channels", options.in_channels}};
+  const bool linknet = options.arch == "linknet";
+  Json json = {{"_model_class", *row},
+               {"activation", nullptr},
+               {"aux_params", nullptr},
+               {"classes", options.classes},
+               {"decoder_use_norm", name_of(options.decoder_norm, kNorms)},
+               {"encoder_depth", options.encoder_depth},
+               {"encoder_name", options.encoder},
+               {"encoder_weights", nullptr},
+               {"in_channels", options.in_channels}};
+  if (linknet) return json;
+  json["decoder_channels"] = options.decoder_channels;
+  json["decoder_interpolation"] = name_of(options.interpolation, kInterpolations);
+  if (options.arch == "manet") {
+    json["decoder_pab_channels"] = options.pab_channels;
+    return json;
+  }
+  const bool scse = options.attention == Attention::scse;
+  json["decoder_attention_type"] = scse ? Json("scse") : Json(nullptr);
+  return json;
 }
 
 }  // namespace

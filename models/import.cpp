@@ -26,8 +26,14 @@ std::int64_t dimension(const TensorFile& file, std::string_view tensor, std::siz
 
 // The channels that the first convolution of a file in PyTorch's order reads.
 std::int64_t input_channels(const TensorFile& file) {
-  for (const char* first : {"encoder.conv1.weight", "conv1.weight"})
-    if (const auto channels = dimension(file, first, 1)) return channels;
+  for (const char* first : {"conv1.weight", "layer0.conv1.weight", "features.0.0.weight",
+                            "_conv_stem.weight", "conv_stem.weight", "conv1.0.weight"})
+    for (const TensorEntry& entry : file.tensors()) {
+      std::string_view name = entry.name;
+      for (const std::string_view prefix : {"module.", "model.", "encoder.", "model."})
+        if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+      if (name == first && entry.shape.size() == 4) return entry.shape[1];
+    }
   return 0;
 }
 
@@ -62,6 +68,25 @@ std::size_t differences(const TensorFile& file, const ModelOptions& options, Wei
   return count + (tensors.size() - std::min(tensors.size(), used));
 }
 
+bool has(const TensorFile& file, std::string_view part) {
+  return std::ranges::any_of(file.tensors(), [&](const TensorEntry& tensor) {
+    return tensor.name.find(part) != part.npos;
+  });
+}
+
+// What a decoder's names say about it. How it resizes leaves no trace.
+void read_decoder(const TensorFile& file, ModelOptions& options) {
+  if (has(file, "decoder.blocks.x_0_0.")) options.arch = "unetplusplus";
+  if (has(file, "decoder.blocks.0.block.")) options.arch = "linknet";
+  if (has(file, "decoder.blocks.0.hl_conv.")) options.arch = "manet";
+  if (const auto width = dimension(file, "decoder.center.top_conv.weight", 0);
+      width > 0 && width < 65537)
+    options.pab_channels = static_cast<int>(width);
+  if (has(file, ".attention1.attention.")) options.attention = Attention::scse;
+  for (const char* bias : {".conv1.0.bias", ".block.0.0.bias"})
+    if (has(file, bias)) options.decoder_norm = DecoderNorm::identity;
+}
+
 }  // namespace
 
 WeightsKind kind_of(const TensorFile& file) {
@@ -78,6 +103,7 @@ ModelOptions recognise(const TensorFile& file, ModelOptions asked, bool encoder_
   if (asked.in_channels == 0)
     asked.in_channels = channels > 0 && channels < 513 ? int(channels) : 3;
   if (encoder_given) return asked;
+  read_decoder(file, asked);
   ModelOptions best = asked;
   std::size_t fewest = std::numeric_limits<std::size_t>::max();
   for (const std::string_view encoder : encoder_names()) {

@@ -6,8 +6,12 @@
 #include <vector>
 
 #include "engine/tape.h"
+#include "kernels/spatial.h"
 
 namespace fjord {
+
+enum class Attention : std::uint8_t { none, scse };
+enum class DecoderNorm : std::uint8_t { batchnorm, identity };
 
 /// SMP's constructor arguments. Defaults are SMP's.
 struct ModelOptions {
@@ -17,6 +21,10 @@ struct ModelOptions {
   int classes = 1;
   int encoder_depth = 5;                                       // 3..5
   std::vector<int> decoder_channels = {256, 128, 64, 32, 16};  // one per level
+  Attention attention = Attention::none;                       // of Unet, UnetPlusPlus
+  Interpolation interpolation = Interpolation::nearest;        // not of Linknet
+  DecoderNorm decoder_norm = DecoderNorm::batchnorm;
+  int pab_channels = 64;  // of MAnet
   bool freeze_encoder = false;
 };
 

@@ -1,6 +1,5 @@
 // Ronneberger, Fischer, Brox 2015, "U-Net: Convolutional Networks for Biomedical Image
-// Segmentation", Figure 1, as SMP builds it: any encoder as the left arm, nearest upsampling,
-// "same" padding.
+// Segmentation", Figure 1, as SMP builds it: any encoder as the left arm, "same" padding.
 #include "models/blocks.h"
 
 namespace fjord {
@@ -9,15 +8,16 @@ namespace {
 
 /// The right arm. Every level takes the size of the feature it meets, so any image size works; the
 /// last one takes the image's size, without its channels.
-Tensor decoder(Net net, const std::vector<Tensor>& features, const std::vector<int>& channels) {
+Tensor decoder(Net net, const std::vector<Tensor>& features, const ModelOptions& options) {
   const int depth = static_cast<int>(features.size()) - 1;
   Tensor x = features[depth];
   for (int i = 0; i < depth; ++i) {
-    const Net block = net / "blocks" / i;
     const Tensor skip = features[depth - 1 - i];
-    x = i + 1 < depth ? upsample_concat(block, x, skip) : upsample(block, x, skip.h(), skip.w());
-    x = conv_bn_relu(block / "conv1", x, channels[i]);
-    x = conv_bn_relu(block / "conv2", x, channels[i]);
+    x = decoder_block(net / "blocks" / i, x,
+                      {.skip = i + 1 < depth ? skip : Tensor{},
+                       .size = skip,
+                       .channels = options.decoder_channels[i]},
+                      options);
   }
   return x;
 }
@@ -26,7 +26,7 @@ Tensor decoder(Net net, const std::vector<Tensor>& features, const std::vector<i
 
 Tensor unet(Net net, Tensor image, const ModelOptions& options) {
   const std::vector<Tensor> features = build_encoder(net / "encoder", image, options);
-  const Tensor x = decoder(net / "decoder", features, options.decoder_channels);
+  const Tensor x = decoder(net / "decoder", features, options);
   return segmentation_head(net / "segmentation_head", x, {.classes = options.classes, .kernel = 3});
 }
 

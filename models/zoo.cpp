@@ -9,12 +9,19 @@ namespace fjord {
 namespace {
 
 const std::vector<ArchitectureRow>& architectures() {
-  static const std::vector<ArchitectureRow> rows = {{"unet", unet}};
+  static const std::vector<ArchitectureRow> rows = {
+      {"unet", unet}, {"unetplusplus", unetplusplus}, {"linknet", linknet}, {"manet", manet}};
   return rows;
 }
 
 const std::vector<EncoderRow>& encoders() {
-  static const std::vector<EncoderRow> rows = resnet_encoders();
+  static const std::vector<EncoderRow> rows = [] {
+    std::vector<EncoderRow> all;
+    for (const auto& family : {resnet_encoders(), senet_encoders(), mobilenet_encoders(),
+                               efficientnet_encoders(), resnest_encoders()})
+      all.insert(all.end(), family.begin(), family.end());
+    return all;
+  }();
   return rows;
 }
 

@@ -21,10 +21,11 @@ void add_model_flags(Options& options, ModelFlags& flags) {
                {.value = "NAME",
                 .help = fmt::format("{}", fmt::join(architecture_names(), ", ")),
                 .choices = strings(architecture_names())});
-  options.flag("encoder", &flags.encoder,
-               {.value = "NAME",
-                .help = fmt::format("{}", fmt::join(encoder_names(), ", ")),
-                .choices = strings(encoder_names())});
+  options.flag(
+      "encoder", &flags.encoder,
+      {.value = "NAME",
+       .help = fmt::format("resnet34 or another of {} (docs/encoders.md)", encoder_names().size()),
+       .choices = strings(encoder_names())});
   options.flag("in-channels", &flags.in_channels,
                {.value = "N", .help = "bands (from the data)", .range = {1, 512}});
   options.flag("classes", &flags.classes,
@@ -38,14 +39,12 @@ void add_model_flags(Options& options, ModelFlags& flags) {
 }
 
 ModelOptions model_options_of(const ModelFlags& flags, int bands) {
-  if (flags.decoder_attention)
-    throw Error(ExitCode::usage, "not-yet", "--decoder-attention scse",
-                "this build has the plain decoder only", "leave the flag out");
   ModelOptions options{.arch = flags.arch,
                        .encoder = flags.encoder,
                        .in_channels = flags.in_channels.value_or(bands),
                        .classes = flags.classes.value_or(1),
                        .encoder_depth = flags.encoder_depth};
+  if (flags.decoder_attention) options.attention = Attention::scse;
   const auto depth = static_cast<std::size_t>(flags.encoder_depth);
   if (!flags.decoder_channels.empty())
     options.decoder_channels = flags.decoder_channels;
@@ -65,8 +64,9 @@ void add_compute_flags(Options& options, ComputeFlags& flags) {
                {.value = "TYPE",
                 .help = "fp32 tf32 bf16 fp16",
                 .choices = {"fp32", "tf32", "bf16", "fp16"}});
-  options.flag("memory", &flags.memory,
-               {.value = "MODE", .help = "normal", .choices = {"normal", "low"}});
+  options.flag(
+      "memory", &flags.memory,
+      {.value = "MODE", .help = "normal; low: of inference", .choices = {"normal", "low"}});
   options.flag("exact", &flags.exact, {.help = "direct convolutions"});
 }
 

@@ -2,6 +2,7 @@
 #include "tests/golden/entries.h"
 
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 
@@ -50,6 +51,18 @@ NamedFigures named_figures(const Fields& fields) {
   return named;
 }
 
+void read_option(const Fields& pair, ModelOptions& model) {
+  if (pair[0] == "-") return;
+  static const std::map<std::string, Interpolation> modes = {
+      {"nearest-exact", Interpolation::nearest_exact},
+      {"bilinear", Interpolation::bilinear},
+      {"bicubic", Interpolation::bicubic},
+      {"area", Interpolation::area}};
+  if (pair[0] == "interpolation") model.interpolation = modes.at(pair.at(1));
+  if (pair[0] == "attention") model.attention = Attention::scse;
+  if (pair[0] == "norm") model.decoder_norm = DecoderNorm::identity;
+}
+
 ModelEntry model_entry(const Fields& fields) {
   ModelEntry entry;
   entry.encoder_only = fields.at(0) == "encoder";
@@ -66,6 +79,10 @@ ModelEntry model_entry(const Fields& fields) {
       entry.model.decoder_channels.push_back(std::stoi(channels));
   }
   entry.weights = std::stoll(fields.at(7));
+  if (entry.encoder_only) return entry;
+  entry.model.arch = fields.at(8);
+  for (const std::string& word : split(fields.at(9), ' '))
+    read_option(split(word, '='), entry.model);
   return entry;
 }
 
@@ -94,7 +111,10 @@ TrainingEntry training_entry(const Fields& fields) {
   entry.optimizer.weight_decay = 0;
   entry.optimizer.sgd.momentum = 0;
   read_optimizer(fields.at(7), entry);
-  for (std::size_t i = 8; i < fields.size(); ++i) entry.losses.push_back(std::stod(fields[i]));
+  entry.model.arch = fields.at(8);
+  for (const std::string& word : split(fields.at(9), ' '))
+    read_option(split(word, '='), entry.model);
+  for (std::size_t i = 10; i < fields.size(); ++i) entry.losses.push_back(std::stod(fields[i]));
   return entry;
 }
 

@@ -3,7 +3,8 @@
 
 usage: make_golden_data.py FOLDER_WITH_GOLDEN_JSON
 
-Writes next to itself data/models.txt and data/training.txt, and ../models/data/keys.txt. Fields are
+Writes next to itself data/models.txt and data/training.txt, and ../models/data/keys.txt (the whole
+list of keys and shapes) and key_sums.txt (of every network their number and a hash). Fields are
 separated by tabs. A tensor's figures are mean, absmean (where known), l2 and the values at the flat
 indices 0, n/3, n/2, n - 1 of PyTorch's order; the indices are checked here and not stored.
 """
@@ -12,9 +13,14 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-ENCODERS = ("resnet18", "resnet34")
-MODELS = {"Unet/resnet34": {}, "Unet/resnet18/depth3": {},
-          "Unet/resnet18/odd75x101": {"input": "input_odd", "shape": (1, 3, 75, 101)}}
+LISTED = ("resnet18", "resnet34")
+FAMILIES = ("resnet", "resnext", "se_res", "senet", "mobilenet_v2", "efficientnet-b",
+            "timm-efficientnet-b", "timm-resnest")
+ARCHITECTURES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet")
+# Arguments that golden models have beside encoder, depth and channels; fjord's names for them.
+OPTIONS = {"decoder_attention_type": "attention", "decoder_interpolation": "interpolation",
+           "decoder_use_norm": "norm"}
+ODD = {"input": "input_odd", "shape": (1, 3, 75, 101)}
 # name -> input stream, in_channels, classes, loss, optimizer: those of the golden recipe.
 RUNS = {
     "Unet/resnet18/dice_bin/sgd":
@@ -27,6 +33,11 @@ RUNS = {
         ("input", 3, 5, "0.5*lovasz+0.5*softce(smooth=0.1)", "sgd lr=1e-4 momentum=0.9 decay=1e-3"),
     "Unet/resnet18/4 channels/half-dice-softce/nesterov":
         ("input4", 4, 5, "0.5*dice+0.5*softce(smooth=0.1)", "sgd lr=0.01 momentum=0.9 nesterov"),
+    # Not every day. Without decay AdamW is Adam.
+    "UnetPlusPlus/resnet18/joint/adam":
+        ("input", 3, 5, "0.5*dice+0.5*softce(smooth=0.1)", "adamw lr=1e-3"),
+    "Unet/resnet18/bce/sgd-bilinear-scse":
+        ("input", 3, 1, "bce", "sgd lr=0.1", "attention=scse interpolation=bilinear"),
 }
 
 
@@ -51,33 +62,45 @@ def tensor_line(kind, name, figures, count=None):
     return "\t".join(fields + numbers(figures["l2"], *values)) + "\n"
 
 
+def known(encoder):
+    return encoder.startswith(FAMILIES) and "@" not in encoder
+
+
 def write_models(golden, out):
-    for name in ENCODERS:
-        entry = golden["encoders"][name]
+    for name, entry in golden["encoders"].items():
+        if not known(name):
+            continue
         assert entry["kw"] == {}
-        out.write("\t".join(["encoder", name, "input", "2x3x64x64", name, "5", "-", "0"]) + "\n")
+        out.write("\t".join(["encoder", name, "input", "2x3x64x64", name, "5", "-", "0", "-", "-"]) + "\n")
         for level, figures in enumerate(entry["features"]):
             out.write(tensor_line("tensor", f"f{level}", figures))
-    for name, extra in MODELS.items():
-        entry = golden["models"][name]
+    for name, entry in golden["models"].items():
         kw = dict(entry["kw"])
         encoder = kw.pop("encoder_name")
         depth = kw.pop("encoder_depth", 5)
         channels = kw.pop("decoder_channels", [256, 128, 64, 32, 16])
-        assert not kw, (name, kw)
+        options = {OPTIONS[key]: kw.pop(key) for key in list(kw) if key in OPTIONS}
+        kw.pop("aux_params", None)  # the mask does not depend on it
+        if options.get("norm", False) is not False:
+            continue
+        if kw or not known(encoder) or name.split("/")[0] not in ARCHITECTURES:
+            continue
+        extra = ODD if "odd75x101" in name else {}
         shape = "x".join(map(str, extra.get("shape", (2, 3, 64, 64))))
         out.write("\t".join(["model", name, extra.get("input", "input"), shape, encoder, str(depth),
-                             ",".join(map(str, channels)), str(entry["n_params"])]) + "\n")
-        assert len(entry["out"]) == 1
-        out.write(tensor_line("tensor", "logits", entry["out"][0]))
+                             ",".join(map(str, channels)), str(entry["n_params"]),
+                             name.split("/")[0].lower(),
+                             " ".join(f"{key}={value}" for key, value in options.items()) or "-"]) + "\n")
+        for figures in entry["out"][:1]:
+            out.write(tensor_line("tensor", "logits", figures))
 
 
 def write_training(golden, out):
-    for name, (stream, channels, classes, loss, optimizer) in RUNS.items():
+    for name, (stream, channels, classes, loss, optimizer, *options) in RUNS.items():
         double = golden["runs"][name]["double"]
         encoder = name.split("/")[1]
         out.write("\t".join(["run", name, encoder, stream, str(channels), str(classes), loss, optimizer,
-                             *numbers(*double["losses"])]) + "\n")
+                             name.split("/")[0].lower(), *(options or ["-"]), *numbers(*double["losses"])]) + "\n")
         out.write(tensor_line("out0", "logits", double["out0"]))
         for kind in ("grads0", "after"):
             for key, figures in double[kind].items():
@@ -86,11 +109,30 @@ def write_training(golden, out):
 
 
 def write_keys(manifest, out):
-    for title, rows in [(name, manifest["encoders"][name]["keys"]) for name in ENCODERS] + [
+    for title, rows in [(name, manifest["encoders"][name]["keys"]) for name in LISTED] + [
             ("Unet", manifest["architectures"]["Unet/resnet34"]["noenc_keys"])]:
         out.write(f"# {title}\n")
         for key, shape in rows:
             out.write(key + "\t" + ("x".join(map(str, shape)) or "scalar") + "\n")
+
+
+def fnv1a(text):
+    value = 0xcbf29ce484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001b3 % 2**64
+    return value
+
+
+def write_key_sums(manifest, out):
+    """Name, number of keys, of weights (encoders), hash of the lines that keys.txt would have."""
+    lists = [(name, "encoder", row["keys"]) for name, row in manifest["encoders"].items()
+             if known(name)]
+    lists += [(name, "rest", row["noenc_keys"]) for name, row in manifest["architectures"].items()
+              if name.split("/")[0] in ARCHITECTURES and len(name.split("/")) == 2 and
+              known(name.split("/")[1])]
+    for name, kind, rows in lists:
+        lines = "".join(key + "\t" + ("x".join(map(str, shape)) or "scalar") + "\n" for key, shape in rows)
+        out.write(f"{name}\t{kind}\t{len(rows)}\t{fnv1a(lines):016x}\n")
 
 
 def main():
@@ -103,6 +145,8 @@ def main():
     (HERE / "../models/data").mkdir(exist_ok=True)
     with open(HERE / "../models/data/keys.txt", "w") as out:
         write_keys(read("manifest.json"), out)
+    with open(HERE / "../models/data/key_sums.txt", "w") as out:
+        write_key_sums(read("manifest.json"), out)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ ModelRun::ModelRun(const RunOptions& options)
       tape(parameters, {.backend = options.backend,
                         .dtype = options.dtype,
                         .mode = options.mode,
-                        .algorithm = options.algorithm}) {
+                        .algorithm = options.algorithm,
+                        .inference = options.inference}) {
   const Net net{&tape, ""};
   image = net.resident(options.image, options.dtype, "image");
   if (options.encoder_only) {
@@ -82,6 +83,7 @@ void ModelRun::fill_parameters() {
       *static_cast<std::int64_t*>(p.value.data) = 0;
     else
       fill(p);
+  parameters.changed_by_host();
 }
 
 void ModelRun::fill_image(const std::string& stream) { fill_image(tensor(stream, image.shape())); }

@@ -18,6 +18,7 @@ struct RunOptions {
   DType dtype = DType::f32;
   ConvAlgorithm algorithm = ConvAlgorithm::any;
   Mode mode = Mode::eval;
+  std::optional<FilterMemory> inference = {};
   ModelOptions model = {};
   Shape image = {};
   bool encoder_only = false;  // the results are the features

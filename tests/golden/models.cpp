@@ -10,11 +10,15 @@ std::string to_string(On on) {
   return std::string(fjord::to_string(on.backend)) + exact;
 }
 
+// In double by the plain composition, else as programs compute it.
 std::vector<Row> model_rows(const ModelEntry& entry, On on) {
+  std::optional<FilterMemory> inference;
+  if (on.backend == Backend::cpu) inference = FilterMemory::normal;
   ModelRun run({.backend = on.backend,
                 .dtype = on.dtype,
                 .algorithm = on.algorithm,
                 .mode = Mode::eval,
+                .inference = inference,
                 .model = entry.model,
                 .image = entry.image,
                 .encoder_only = entry.encoder_only});

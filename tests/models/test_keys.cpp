@@ -1,9 +1,14 @@
 // Names, shapes, order and initial values of parameters are SMP's.
 #include <doctest/doctest.h>
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <fstream>
 #include <map>
+#include <set>
 
+#include "engine/model.h"
 #include "kernels/cpu/backend.h"
 #include "tests/golden/model_run.h"
 
@@ -39,6 +44,11 @@ Lines state_dict(const Parameters& parameters) {
   return lines;
 }
 
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(c));
+  return text;
+}
+
 std::int64_t weights(const Parameters& parameters) {
   std::int64_t count = 0;
   for (const Parameter& p : parameters.all())
@@ -69,6 +79,37 @@ TEST_CASE("a Unet's state_dict has SMP's keys and shapes in SMP's order") {
     const auto run = recorded({.encoder = encoder, .classes = 5});
     CHECK(state_dict(run.parameters) == expected_unet(encoder));
   }
+}
+
+TEST_CASE("every network's keys and shapes have the number and the hash of SMP's") {
+  std::ifstream in(FJORD_MODELS_DATA "/key_sums.txt");
+  REQUIRE(in);
+  std::string name, kind, hash;
+  std::size_t count = 0;
+  std::set<std::string> encoders;
+  while (in >> name >> kind >> count >> hash) {
+    ModelOptions options{.classes = 5};
+    if (kind == "rest") options.arch = lower(name.substr(0, name.find('/')));
+    options.encoder = kind == "rest" ? name.substr(name.find('/') + 1) : name;
+    Parameters parameters;
+    list_parameters(
+        parameters, [&](Net net, Tensor image) { return build_model(net, image, options); }, 3);
+    Lines lines;
+    for (const std::string& line : state_dict(parameters)) {
+      const bool of_encoder = line.starts_with("encoder.");
+      if (of_encoder == (kind == "encoder")) lines.push_back(of_encoder ? line.substr(8) : line);
+    }
+    std::string text;
+    for (const std::string& line : lines) text += line + "\n";
+    CHECK_MESSAGE(lines.size() == count, name);
+    CHECK_MESSAGE(fmt::format("{:016x}", golden::fnv1a(text)) == hash, name);
+    encoders.insert(options.encoder);
+  }
+  // Not in the published lists; tests/peers/check_family.py asks SMP.
+  for (const char* encoder : {"timm-resnest200e", "timm-resnest269e", "timm-resnest50d_4s2x40d",
+                              "timm-resnest50d_1s4x24d"})
+    CHECK(encoders.insert(encoder).second);
+  CHECK(encoders.size() == encoder_names().size());
 }
 
 TEST_CASE("recorded in training mode, the order is the same") {

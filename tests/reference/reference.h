@@ -12,13 +12,18 @@ void enable_reference_kernels();
 namespace reference {
 
 void fill_conv();
+void fill_conv_inference();
 void fill_conv_upsample();
 void fill_norm();
 void fill_pointwise();
 void fill_spatial();
+void fill_gate();
+void fill_matrix();
+void fill_resize();
 void fill_optimizer();
 void fill_loss();
 void fill_lovasz();
+void fill_formula_loss();
 void fill_confusion();
 void fill_augment();
 

@@ -145,10 +145,8 @@ TEST_CASE("what later builds will do is refused by name") {
   CHECK(refusal({"d", "--precision", "bf16"}) ==
         "error[E-not-yet] --precision bf16 - this build computes in fp32 only - use --precision "
         "fp32");
-  for (const auto& args : std::vector<std::vector<std::string>>{{"--memory", "low"},
-                                                                {"--decoder-attention", "scse"},
-                                                                {"--swa-start", "5"},
-                                                                {"--swa-lr", "0.1"}})
+  for (const auto& args : std::vector<std::vector<std::string>>{
+           {"--memory", "low"}, {"--swa-start", "5"}, {"--swa-lr", "0.1"}})
     CHECK(refusal(std::vector<std::string>{"d"} + args).find("E-not-yet") != std::string::npos);
 }
 

@@ -1,0 +1,54 @@
+// Convolution for inference: the operations one after the other, as they are written.
+#include "kernels/conv_inference.h"
+
+#include <vector>
+
+#include "kernels/pointwise.h"
+#include "kernels/spatial.h"
+#include "tests/reference/reference.h"
+
+namespace fjord::reference {
+
+namespace {
+
+// A tensor between two operations.
+struct Between {
+  explicit Between(Shape shape)
+      : values(static_cast<std::size_t>(shape.count())),
+        buffer{"between", shape, DType::f64, values.data()} {}
+
+  std::vector<double> values;
+  Buffer buffer;
+};
+
+void run(const ConvInferenceShape& shape, const ConvInferenceInputs& t, Out y, Stream& stream) {
+  Between x(shape.conv.x), product(shape.conv.y), scale({1, 1, 1, shape.conv.y.c}),
+      shift(scale.buffer.shape);
+  if (t.low) upsample_concat_forward(t.low, t.skip, Out{&x.buffer}, stream);
+  for (double& factor : scale.values) factor = 1;
+  ConvShape bare = shape.conv;
+  bare.bias = false;
+  ConvForward conv;
+  prepare_conv_forward(bare, conv, stream);
+  conv.run(t.low ? In{&x.buffer} : t.x, t.weight, {}, Out{&product.buffer}, nullptr, stream);
+  batch_norm_apply(In{&product.buffer}, t.scale ? t.scale : In{&scale.buffer},
+                   t.shift ? t.shift : In{&shift.buffer}, t.residual, y, shape.act, stream);
+}
+
+}  // namespace
+
+void fill_conv_inference() {
+  prepare_conv_inference.reference = [](const ConvInferenceShape& shape, ConvInference& pass,
+                                        Stream&) {
+    pass = {"reference",
+            "",
+            0,
+            0,
+            {},
+            [shape](const ConvInferenceInputs& t, Out y, void*, Stream& stream) {
+              run(shape, t, y, stream);
+            }};
+  };
+}
+
+}  // namespace fjord::reference
