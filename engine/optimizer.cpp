@@ -78,6 +78,7 @@ void Optimizer::lay_out_scalars() {
 }
 
 void Optimizer::wish(double lr, int batches) {
+  parameters_.changed();
   const UpdateWish wish{lr, options_.clip_norm, static_cast<double>(batches)};
   device(stream_.backend).upload(wish_.data, &wish, sizeof wish, stream_);
 }

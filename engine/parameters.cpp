@@ -21,12 +21,14 @@ std::uint64_t fnv1a(std::string_view text) {
 }
 
 // Half the width of a uniform draw, or the standard deviation of a normal one.
-double spread(const Parameter& p) {
-  const double window = static_cast<double>(p.shape.h * p.shape.w);
-  const double fan_in = window * p.shape.c, fan_out = window * p.shape.n;
-  switch (p.init) {
+double spread(Init init, const Shape& filter) {
+  const double window = static_cast<double>(filter.h * filter.w);
+  const double fan_in = window * filter.c, fan_out = window * filter.n;
+  switch (init) {
     case Init::kaiming_normal_fan_out:
       return std::sqrt(2 / fan_out);
+    case Init::kaiming_normal_fan_in:
+      return std::sqrt(2 / fan_in);
     case Init::kaiming_uniform_fan_in:
       return std::sqrt(6 / fan_in);
     case Init::xavier_uniform:
@@ -42,20 +44,20 @@ double spread(const Parameter& p) {
 
 // Two words of the parameter's own stream for every value.
 template <class T>
-void initialize_values(const Parameter& p, std::uint64_t seed, T* values) {
+void initialize_values(const Parameter& p, double width, std::uint64_t seed, T* values) {
   if (p.init == Init::zeros || p.init == Init::ones) {
     std::fill_n(values, p.count(), p.init == Init::ones ? T{1} : T{0});
     return;
   }
-  const double width = spread(p);
   const std::uint64_t stream = fnv1a(p.name);
   const std::uint64_t purpose = std::uint64_t{static_cast<std::uint32_t>(Draw::parameters)} << 32;
   RandomWords words{};
   for (std::int64_t i = 0; i < p.count(); ++i) {
     if (i % 2 == 0) words = Philox{seed}(stream, purpose | static_cast<std::uint64_t>(i / 2));
     const std::uint32_t a = words[i % 2 * 2], b = words[i % 2 * 2 + 1];
-    values[i] = static_cast<T>(p.init == Init::kaiming_normal_fan_out ? width * normal(a, b)
-                                                                      : uniform(a, -width, width));
+    const bool bell =
+        p.init == Init::kaiming_normal_fan_out || p.init == Init::kaiming_normal_fan_in;
+    values[i] = static_cast<T>(bell ? width * normal(a, b) : uniform(a, -width, width));
   }
 }
 
@@ -80,19 +82,36 @@ void read_values(Backend backend, const Parameter& p, F read) {
   read(static_cast<const T*>(values.data()));
 }
 
-// Calls f(index in K x C x R x S, index in K x R x S x C) for every value.
+// Calls f(index in C x R x S, index in R x S x C) for every value of one of a filter's K.
 template <class F>
-void for_each_file_index(const Parameter& p, F f) {
-  if (!p.filter) {
-    for (std::int64_t i = 0; i < p.count(); ++i) f(i, i);
-    return;
+void for_each_of_filter(const Shape& s, F f) {
+  for (std::int64_t c = 0; c < s.c; ++c)
+    for (std::int64_t r = 0; r < s.h; ++r)
+      for (std::int64_t q = 0; q < s.w; ++q) f((c * s.h + r) * s.w + q, (r * s.w + q) * s.c + c);
+}
+
+template <class T>
+void to_file_order(const Parameter& p, const T* values, std::vector<float>& file) {
+  file = std::vector<float>();  // not both at once
+  file.resize(static_cast<std::size_t>(p.count()));
+  if (!p.filter) return void(std::copy_n(values, file.size(), file.data()));
+  const std::int64_t size = p.count() / p.shape.n;
+  for (std::int64_t k = 0; k < p.shape.n; ++k)
+    for_each_of_filter(p.shape, [&, to = file.data() + k * size](auto i, auto j) {
+      to[i] = static_cast<float>(values[k * size + j]);
+    });
+}
+
+template <class T>
+void from_file_order(const Parameter& p, T* values) {
+  if (!p.filter) return;
+  const std::int64_t size = p.count() / p.shape.n;
+  std::vector<T> file(static_cast<std::size_t>(size));
+  for (std::int64_t k = 0; k < p.shape.n; ++k) {
+    T* filter = values + k * size;
+    std::copy_n(filter, size, file.data());
+    for_each_of_filter(p.shape, [&](auto i, auto j) { filter[j] = file[i]; });
   }
-  const Shape s = p.shape;
-  for (std::int64_t k = 0; k < s.n; ++k)
-    for (std::int64_t c = 0; c < s.c; ++c)
-      for (std::int64_t r = 0; r < s.h; ++r)
-        for (std::int64_t q = 0; q < s.w; ++q)
-          f(((k * s.c + c) * s.h + r) * s.w + q, ((k * s.h + r) * s.w + q) * s.c + c);
 }
 
 Buffer view(const Parameter& p, const Buffer& flat) {
@@ -182,13 +201,17 @@ void Parameters::initialize(std::uint64_t seed) {
 }
 
 void Parameters::initialize(Parameter& p, std::uint64_t seed) {
+  // PyTorch draws a convolution's bias as wide as its filter.
+  const Parameter* filter =
+      p.name.ends_with("bias") ? find(p.name.substr(0, p.name.size() - 4) + "weight") : nullptr;
+  const double width = spread(p.init, filter && filter->filter ? filter->shape : p.shape);
   if (p.role == Role::counter)
     set_count(p, 0);
   else if (dtype == DType::f64)
-    write_values<double>(backend_, p, [&](double* to) { initialize_values(p, seed, to); });
+    write_values<double>(backend_, p, [&](double* to) { initialize_values(p, width, seed, to); });
   else
-    write_values<float>(backend_, p, [&](float* to) { initialize_values(p, seed, to); });
-  shadow_stale_ = true;
+    write_values<float>(backend_, p, [&](float* to) { initialize_values(p, width, seed, to); });
+  changed_by_host();
 }
 
 std::size_t Parameters::bytes() const {
@@ -207,35 +230,42 @@ void Parameters::set_count(Parameter& p, std::int64_t count) {
   write_values<std::int64_t>(backend_, p, [&](std::int64_t* to) { *to = count; });
 }
 
-std::vector<float> Parameters::file_values(const Parameter& p) const {
+void Parameters::file_values(const Parameter& p, std::vector<float>& into) const {
   check(p.role != Role::counter, p.name, "a counter has no real values");
-  std::vector<float> file(static_cast<std::size_t>(p.count()));
-  const auto reorder = [&](const auto* values) {
-    for_each_file_index(p, [&](std::int64_t to, std::int64_t from) {
-      file[static_cast<std::size_t>(to)] = static_cast<float>(values[from]);
-    });
-  };
   if (dtype == DType::f64)
-    read_values<double>(backend_, p, reorder);
+    read_values<double>(backend_, p, [&](const double* from) { to_file_order(p, from, into); });
   else
-    read_values<float>(backend_, p, reorder);
-  return file;
+    read_values<float>(backend_, p, [&](const float* from) { to_file_order(p, from, into); });
+}
+
+std::vector<float> Parameters::file_values(const Parameter& p) const {
+  std::vector<float> values;
+  file_values(p, values);
+  return values;
+}
+
+void Parameters::read_file_values(Parameter& p, const std::function<void(std::span<float>)>& read) {
+  check(p.role != Role::counter, p.name, "a counter has no real values");
+  const auto count = static_cast<std::size_t>(p.count());
+  if (dtype == DType::f64)
+    write_values<double>(backend_, p, [&](double* to) {
+      std::vector<float> values(count);
+      read(values);
+      std::ranges::copy(values, to);
+      from_file_order(p, to);
+    });
+  else
+    write_values<float>(backend_, p, [&](float* to) {
+      read({to, count});
+      from_file_order(p, to);
+    });
+  changed_by_host();
 }
 
 void Parameters::set_file_values(Parameter& p, const std::vector<float>& values) {
-  check(p.role != Role::counter, p.name, "a counter has no real values");
   check(static_cast<std::int64_t>(values.size()) == p.count(), p.name, "{} values given for {}",
         values.size(), to_string(p.shape));
-  const auto reorder = [&](auto* to_values) {
-    for_each_file_index(p, [&](std::int64_t from, std::int64_t to) {
-      to_values[to] = values[static_cast<std::size_t>(from)];
-    });
-  };
-  if (dtype == DType::f64)
-    write_values<double>(backend_, p, reorder);
-  else
-    write_values<float>(backend_, p, reorder);
-  shadow_stale_ = true;
+  read_file_values(p, [&](std::span<float> to) { std::ranges::copy(values, to.data()); });
 }
 
 }  // namespace fjord

@@ -4,11 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/kept.h"
 #include "kernels/device.h"
 
 namespace fjord {
@@ -18,6 +21,7 @@ enum class Init : std::uint8_t {
   zeros,
   ones,
   kaiming_normal_fan_out,  // N(0, 2 / fan_out): ResNet encoders
+  kaiming_normal_fan_in,   // N(0, 2 / fan_in): depthwise filters of timm's encoders
   kaiming_uniform_fan_in,  // U(+-sqrt(6 / fan_in)): SMP decoders
   xavier_uniform,          // U(+-sqrt(6 / (fan_in + fan_out))): SMP heads
   torch_default,           // U(+-1 / sqrt(fan_in)): a first convolution of other than 3 channels
@@ -73,7 +77,10 @@ class Parameters {
   /// counters. Setting throws Error{usage} for another number of values. Any thread may call these
   /// for a parameter of its own.
   std::vector<float> file_values(const Parameter& parameter) const;
+  void file_values(const Parameter& parameter, std::vector<float>& into) const;
   void set_file_values(Parameter& parameter, const std::vector<float>& values);
+  /// Has `read` write the values as files have them to where they stay: loading copies nothing.
+  void read_file_values(Parameter& parameter, const std::function<void(std::span<float>)>& read);
   /// The value of a counter.
   std::int64_t count(const Parameter& counter) const;
   void set_count(Parameter& counter, std::int64_t count);
@@ -82,7 +89,16 @@ class Parameters {
   /// ask for the same type.
   void make_shadow(DType dtype);
   /// To be called by who wrote weights past set_file_values.
-  void changed_by_host() { shadow_stale_ = true; }
+  void changed_by_host() {
+    shadow_stale_ = true;
+    changed();
+  }
+  /// To be called by who has kernels write weights or statistics, before or after: what follows
+  /// from them is made again for the next plan that is bound.
+  void changed() { ++version_; }
+  std::uint64_t version() const { return version_; }
+  /// What inference keeps; plans make it.
+  KeptStore& kept() { return kept_; }
   /// Brings the copy up to date with weights that were set by the host; the optimizer does so for
   /// those it writes.
   void refresh_shadow(Stream& stream);
@@ -100,6 +116,8 @@ class Parameters {
   std::int64_t weight_count_ = 0;
   Backend backend_ = Backend::cpu;
   std::atomic<bool> shadow_stale_ = false;
+  std::atomic<std::uint64_t> version_ = 1;
+  KeptStore kept_;
   DeviceBlock weight_memory_, gradient_memory_, statistic_memory_, counter_memory_, shadow_memory_;
 };
 

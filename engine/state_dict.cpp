@@ -44,7 +44,8 @@ void check_type(const TensorFile& file, const Assignment& a) {
               "save it in that type");
 }
 
-// Fills the parameter from the tensor's bytes, which `file_values` holds.
+// Fills the parameter from the tensor's bytes, which `file_values` holds, where they have to be
+// converted.
 void fill(const std::string& file, const Assignment& a, const std::vector<float>& file_values,
           std::span<const std::byte> bytes, Parameters& parameters) {
   const std::string place = place_of(file, a.tensor->name);
@@ -65,6 +66,30 @@ void fill(const std::string& file, const Assignment& a, const std::vector<float>
   parameters.set_file_values(*a.parameter, values);
 }
 
+Digest read_in_place(const TensorFile& file, const Assignment& a, Parameters& parameters) {
+  Digest digest;
+  parameters.read_file_values(*a.parameter, [&](std::span<float> values) {
+    const auto bytes = std::as_writable_bytes(values);
+    file.read(*a.tensor, bytes);
+    check_values(place_of(file.name(), a.tensor->name), *a.parameter, values, kReadRemedy);
+    digest = digest_of(*a.tensor, bytes);
+  });
+  return digest;
+}
+
+Digest read_converted(const TensorFile& file, const TensorEntry& tensor, const Assignment* a,
+                      Parameters& parameters, std::vector<float>& values) {
+  values.resize((tensor.bytes() + sizeof(float) - 1) / sizeof(float));
+  const auto bytes = std::as_writable_bytes(std::span(values)).first(tensor.bytes());
+  file.read(tensor, bytes);
+  if (a != nullptr) fill(file.name(), *a, values, bytes, parameters);
+  return digest_of(tensor, bytes);
+}
+
+bool fits_in_place(const Assignment& a) {
+  return a.parameter->role != Role::counter && a.tensor->type == FileType::f32 && !a.adapt;
+}
+
 using Use = std::map<const TensorEntry*, const Assignment*>;
 
 // Waking a thread costs more than reading a megabyte.
@@ -74,12 +99,14 @@ std::int64_t readers_of(const std::vector<TensorEntry>& tensors) {
   return std::min<std::int64_t>(threads(), 1 + static_cast<std::int64_t>(bytes >> 20));
 }
 
-// Reads all tensors, the largest first, shared out over the threads; the first failure by name
-// wins.
+// Reads tensors, the largest first, shared out over the threads; the first failure by name wins.
+// What nobody uses is read only for the file's hash, where it has one.
 std::vector<Digest> read_all(const TensorFile& file, const Use& use, Parameters& parameters) {
   const std::vector<TensorEntry>& tensors = file.tensors();
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
+  if (!use.empty() && !file.metadata().contains(std::string(kHashKey)))
+    std::erase_if(order, [&](std::size_t i) { return !use.contains(&tensors[i]); });
   std::ranges::stable_sort(order, std::greater<>(), [&](auto i) { return tensors[i].bytes(); });
   std::vector<Digest> digests(tensors.size());
   std::vector<std::exception_ptr> failures(tensors.size());
@@ -88,12 +115,11 @@ std::vector<Digest> read_all(const TensorFile& file, const Use& use, Parameters&
     std::vector<float> values;
     for (std::size_t at = next++; at < order.size(); at = next++) try {
         const TensorEntry& tensor = tensors[order[at]];
-        values.resize((tensor.bytes() + sizeof(float) - 1) / sizeof(float));
-        const auto bytes = std::as_writable_bytes(std::span(values)).first(tensor.bytes());
-        file.read(tensor, bytes);
-        const auto a = use.find(&tensor);
-        if (a != use.end()) fill(file.name(), *a->second, values, bytes, parameters);
-        digests[order[at]] = digest_of(tensor, bytes);
+        const auto found = use.find(&tensor);
+        const Assignment* a = found == use.end() ? nullptr : found->second;
+        digests[order[at]] = a && fits_in_place(*a)
+                                 ? read_in_place(file, *a, parameters)
+                                 : read_converted(file, tensor, a, parameters, values);
       } catch (...) {
         failures[order[at]] = std::current_exception();
       }
@@ -123,7 +149,7 @@ std::string first_ten(const std::vector<std::string>& names) {
 }
 
 void check_values(const std::string& place, const Parameter& parameter,
-                  const std::vector<float>& values, std::string_view remedy) {
+                  std::span<const float> values, std::string_view remedy) {
   const bool variance = parameter.role == Role::statistic && parameter.name.ends_with("_var");
   std::int64_t bad = 0, normal = 0;
   for (const float value : values) {
@@ -262,7 +288,7 @@ std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std
                            std::memcpy(scratch.data(), &count, sizeof count);
                            return std::as_bytes(std::span<const float>(scratch));
                          }
-                         scratch = parameters.file_values(p);
+                         parameters.file_values(p, scratch);
                          check_values(place_of(file, p.name), p, scratch, kSaveRemedy);
                          return std::as_bytes(std::span<const float>(scratch));
                        }});

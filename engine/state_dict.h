@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,6 @@ void refuse_mismatch(const TensorFile& file, const Mismatch& mismatch);
 /// Throws Error{numeric, "values"} for NaN, Inf, a filter of zeros or denormals alone, a negative
 /// variance or count. `place` names file and tensor.
 void check_values(const std::string& place, const Parameter& parameter,
-                  const std::vector<float>& values, std::string_view remedy);
+                  std::span<const float> values, std::string_view remedy);
 
 }  // namespace fjord

@@ -51,22 +51,23 @@ void TorchFile::read(const TensorEntry& tensor, std::span<std::byte> into) const
         tensor.bytes());
   if (into.empty()) return;  // its shape, strides and offset may be anything
   const Place& place = places_[static_cast<std::size_t>(&tensor - tensors_.data())];
-  const auto read_storage = [&](std::span<std::byte> bytes) {
-    if (place.crc < 0) return file_.read(place.storage, bytes);
-    read_entry(file_,
-               {tensor.name, place.storage, place.bytes, static_cast<std::uint32_t>(place.crc)},
-               bytes);
-  };
-  const bool dense = is_dense(tensor, place.strides);
-  if (dense && place.bytes == into.size()) return read_storage(into);
-  std::vector<std::byte> storage(place.bytes);
-  read_storage(storage);
-  const std::byte* first =
-      storage.data() + static_cast<std::size_t>(place.offset) * size_of(tensor.type);
-  if (dense)
-    std::memcpy(into.data(), first, into.size());
-  else
-    gather(tensor, place.strides, first, into);
+  const ZipEntry entry{tensor.name, place.storage, place.bytes,
+                       static_cast<std::uint32_t>(place.crc)};
+  const bool checked = place.crc >= 0, dense = is_dense(tensor, place.strides);
+  if (checked && dense && place.bytes == into.size()) return read_entry(file_, entry, into);
+  if (checked) verify_entry(file_, entry);
+  const std::uint64_t first =
+      place.storage + static_cast<std::uint64_t>(place.offset) * size_of(tensor.type);
+  if (dense) return file_.read(first, into);
+  std::vector<std::byte> extent(place.extent(tensor.shape) * size_of(tensor.type));
+  file_.read(first, extent);
+  gather(tensor, place.strides, extent.data(), into);
+}
+
+std::uint64_t TorchFile::Place::extent(const std::vector<std::int64_t>& shape) const {
+  std::int64_t last = 0;
+  for (std::size_t i = 0; i < shape.size(); ++i) last += (shape[i] - 1) * strides[i];
+  return static_cast<std::uint64_t>(last) + 1;
 }
 
 std::unique_ptr<TensorFile> open_torch_file(FileBytes file) {

@@ -32,6 +32,9 @@ class TorchFile : public TensorFile {
     std::int64_t crc = -1;      // of the storage; -1: the file has none
     std::int64_t offset = 0;    // elements, as the strides
     std::vector<std::int64_t> strides;
+
+    /// Elements from the first to the last of a tensor of this (not empty) shape.
+    std::uint64_t extent(const std::vector<std::int64_t>& shape) const;
   };
   FileBytes file_;
   std::vector<TensorEntry> tensors_;  // begin and end: as if they stood back to back

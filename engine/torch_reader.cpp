@@ -17,6 +17,7 @@ namespace {
 using Kind = PickleKind;
 
 constexpr std::uint64_t kMostPickleBytes = 64'000'000;
+constexpr std::uint64_t kMostGatheredBytes = 64'000'000;
 constexpr std::string_view kAgain = "get the file again, or save the weights as .safetensors";
 constexpr std::string_view kSaveState =
     "in Python: torch.save(model.state_dict(), 'weights.pth'), and give that file";
@@ -247,8 +248,12 @@ void TorchReader::take_tensor(const std::string& name, PickleRef tensor) {
 // no tensor may have more elements than its storage.
 void TorchReader::check_extent(const TensorEntry& tensor, const TorchFile::Place& place,
                                std::uint64_t elements) const {
-  bool good = place.strides.size() == tensor.shape.size() &&
-              tensor.shape.size() <= SafetensorsLimits::dimensions && place.offset >= 0;
+  if (place.strides.size() != tensor.shape.size() ||
+      tensor.shape.size() > SafetensorsLimits::dimensions)
+    refuse(file_.name, fmt::format("tensor '{}' has {} sizes and {} strides, at most {} are read",
+                                   printable(tensor.name), tensor.shape.size(),
+                                   place.strides.size(), SafetensorsLimits::dimensions));
+  bool good = place.offset >= 0;
   std::int64_t count = 1, last = place.offset;
   for (std::size_t i = 0; good && i < tensor.shape.size(); ++i) {
     std::int64_t reach = 0;
@@ -285,13 +290,17 @@ void TorchReader::sort_tensors() {
   out_.places_ = std::move(places);
 }
 
-// Each tensor reads its storage whole; thousands of views of one large storage would take
-// forever.
+// A tensor has its storage read for the checksum, and what lies between its elements: thousands of
+// views of one large storage would take forever, wide gaps much memory.
 void TorchReader::demand_modest_reads() const {
   std::uint64_t bytes = 0;
-  for (const TorchFile::Place& place : out_.places_) {
+  for (std::size_t i = 0; i < out_.tensors_.size(); ++i) {
+    const TensorEntry& tensor = out_.tensors_[i];
+    const TorchFile::Place& place = out_.places_[i];
     bytes += place.bytes;
-    if (bytes > 16 * file_.size)
+    const bool gaps = tensor.count() > 0 && place.extent(tensor.shape) * size_of(tensor.type) >
+                                                std::max(4 * tensor.bytes(), kMostGatheredBytes);
+    if (bytes > 16 * file_.size || gaps)
       refuse(file_.name, "its tensors are small views of large storages",
              "in Python: clone() the tensors of the state_dict before torch.save");
   }

@@ -36,7 +36,7 @@ Trainer::Trainer(Model model, Parameters& parameters, TrainerOptions options)
   training_->bind();
   evaluator_ = std::make_unique<Evaluator>(std::move(model), parameters, training_->arena(),
                                            options_.backend, options_.plan, options_.precision,
-                                           options_.algorithm);
+                                           options_.algorithm, FilterMemory::low);
 }
 
 Trainer::~Trainer() = default;

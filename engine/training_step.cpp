@@ -10,6 +10,13 @@ namespace fjord {
 
 namespace {
 
+TapeOptions training_options(const TrainerOptions& options) {
+  TapeOptions tape =
+      tape_options(options.backend, options.precision, Mode::train, options.algorithm);
+  tape.seed = options.seed;
+  return tape;
+}
+
 constexpr std::size_t kLossBytes = 256;  // of the sum of losses, before that of the gradients
 
 [[noreturn]] void throw_nonfinite(const char* what, double value) {
@@ -81,8 +88,7 @@ TrainingStep::TrainingStep(const Model& model, Parameters& parameters,
       options_(options),
       parameters_(parameters),
       arena_(options.backend),
-      tape_(parameters,
-            tape_options(options.backend, options.precision, Mode::train, options.algorithm)),
+      tape_(parameters, training_options(options)),
       stream_(stream(options.backend)),
       losses_(home_.mailbox(sizeof(float))) {
   t_ = record_step(tape_, model, options, options.image.n);
@@ -171,6 +177,7 @@ void TrainingStep::enqueue(double lr) {
   for (std::size_t i = 0; i < staging_.size(); ++i)
     staging_[i]->send(t_.inputs[i].slot->data, stream_);
   const bool first = batch_in_step_ == 0, due = update_due();
+  parameters_.changed();
   if (due) optimizer_->wish(lr, options_.accumulate);
   const auto work = [&] { run(first, due); };
   if (plan_->replayable())

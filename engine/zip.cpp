@@ -213,13 +213,36 @@ std::vector<ZipEntry> read_zip(const FileBytes& file) {
   return entries;
 }
 
-void read_entry(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> into) {
-  file.read(entry.begin, into);
-  const auto crc = crc32_z(0, reinterpret_cast<const Bytef*>(into.data()), into.size());
+namespace {
+
+std::uint32_t crc_of(std::uint32_t before, std::span<const std::byte> bytes) {
+  return static_cast<std::uint32_t>(
+      crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+void demand_crc(const FileBytes& file, const ZipEntry& entry, std::uint32_t crc) {
   if (crc != entry.crc)
     refuse(file,
            fmt::format("entry '{}' is damaged: its checksum is {:08x}, the archive says {:08x}",
                        printable(entry.name), crc, entry.crc));
+}
+
+}  // namespace
+
+void read_entry(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> into) {
+  file.read(entry.begin, into);
+  demand_crc(file, entry, crc_of(0, into));
+}
+
+void verify_entry(const FileBytes& file, const ZipEntry& entry) {
+  std::vector<std::byte> block(std::min<std::uint64_t>(entry.size, 1 << 20));
+  std::uint32_t crc = 0;
+  for (std::uint64_t at = 0; at < entry.size; at += block.size()) {
+    block.resize(std::min<std::uint64_t>(entry.size - at, block.size()));
+    file.read(entry.begin + at, block);
+    crc = crc_of(crc, block);
+  }
+  demand_crc(file, entry, crc);
 }
 
 }  // namespace fjord

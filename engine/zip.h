@@ -27,4 +27,7 @@ std::vector<ZipEntry> read_zip(const FileBytes& file);
 /// Reads an entry whole; throws Error{model_file, "zip"} where its checksum is another.
 void read_entry(const FileBytes& file, const ZipEntry& entry, std::span<std::byte> into);
 
+/// The same check for who needs a part of an entry: reads it a megabyte at a time.
+void verify_entry(const FileBytes& file, const ZipEntry& entry);
+
 }  // namespace fjord

@@ -24,6 +24,7 @@ libopencv-imgproc-dev
 libxxhash-dev
 libprotobuf-dev
 protobuf-compiler
+libonnx-dev
 doctest-dev
 libbenchmark-dev
 clang

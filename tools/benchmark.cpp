@@ -101,6 +101,7 @@ void check_settings(const BenchSettings& s) {
     throw Error(ExitCode::usage, "flag-value", "--size 0", "a benchmark needs a size",
                 "give --size 256");
   check_compute_flags(s.compute_flags, s.common);
+  if (s.what != "infer") demand_normal_memory(s.compute_flags);
 }
 
 // Starts the device; a step that is only predicted needs none.
@@ -134,6 +135,7 @@ RecordedOptions recorded_options(const BenchSettings& s) {
           .backend = s.compute.backend,
           .precision = s.compute.precision,
           .algorithm = s.compute.algorithm,
+          .filters = s.compute.filters,
           .loss = model.classes > 1 ? "0.5*dice+0.5*softce" : "0.5*dice+0.5*bce",
           .seed = s.common.seed};
 }

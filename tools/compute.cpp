@@ -88,14 +88,18 @@ void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {
     if (common.device == "auto" && !find_cuda_library())
       refuse_on_cpu(*flags.precision, "this build");
   }
+}
+
+void demand_normal_memory(const ComputeFlags& flags) {
   if (flags.memory != "normal")
     throw Error(ExitCode::usage, "not-yet", "--memory " + flags.memory,
-                "this build has the normal plan only",
+                "this build trains with the normal plan only",
                 "use --memory normal with a smaller --batch or --size");
 }
 
 Compute start_compute(const CommonFlags& common, const ComputeFlags& flags) {
   Compute compute;
+  if (flags.memory == "low") compute.filters = FilterMemory::low;
   if (flags.exact) compute.algorithm = ConvAlgorithm::direct;
   if (common.device == "auto") compute.backend = automatic();
   if (common.device == "cuda") compute.backend = Backend::cuda;

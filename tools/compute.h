@@ -11,10 +11,14 @@ struct Compute {
   Backend backend = Backend::cpu;
   Precision precision = Precision::fp32;
   ConvAlgorithm algorithm = ConvAlgorithm::any;  // --exact: direct
+  FilterMemory filters = FilterMemory::normal;   // --memory, of inference
 };
 
 /// Throws Error{usage} for what this build does not compute, before anything is started.
 void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common);
+
+/// Throws Error{usage} for --memory low, which inference has and training has not.
+void demand_normal_memory(const ComputeFlags& flags);
 
 /// Starts what --device and --precision ask for, and says what `auto` means. `auto` is a card that
 /// can be used, else the CPU; the precision is bf16 on a card that has it, fp32 elsewhere. Throws

@@ -155,13 +155,8 @@ int inspect_run(const InspectSettings& s, const fs::path& run) {
 // The decoder's enlarging may be a part of its convolutions, where the backend has that.
 bool is_forward_convolution(const Step& step) {
   return std::strcmp(step.op, "conv_forward") == 0 ||
-         std::strcmp(step.op, "upsample_conv_forward") == 0;
-}
-
-// Reads x, weight and perhaps bias; or low, perhaps skip, and weight.
-Shape filter_of(const Step& forward) {
-  const bool plain = std::strcmp(forward.op, "conv_forward") == 0;
-  return (plain ? forward.reads[1] : forward.reads.back())->shape;
+         std::strcmp(step.op, "upsample_conv_forward") == 0 ||
+         std::strcmp(step.op, "conv_inference") == 0;
 }
 
 std::string layer_table(const Recorded& recorded) {
@@ -171,7 +166,7 @@ std::string layer_table(const Recorded& recorded) {
     if (!is_forward_convolution(step)) continue;
     text +=
         fmt::format("{:<34} {:>18} {:>12} {:>10.1f}\n", step.path, to_string(step.writes[0]->shape),
-                    filter_of(step).count(), 1e-6 * double(multiply_adds(step)));
+                    filter_read(step).shape.count(), 1e-6 * double(multiply_adds(step)));
   }
   return text;
 }
@@ -190,6 +185,7 @@ int inspect_plan(const InspectSettings& s) {
        .backend = compute.backend,
        .precision = compute.precision,
        .algorithm = compute.algorithm,
+       .filters = compute.filters,
        .loss = model.classes > 1 ? "0.5*lovasz+0.5*softce(smooth=0.1)" : "0.5*dice+0.5*bce"});
   std::int64_t forward = 0;
   for (const Step& step : recorded.tape->steps)
@@ -232,6 +228,7 @@ int inspect(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   options.check_conflicts();
   check_compute_flags(s.compute, s.common);
+  if (!s.infer || s.train) demand_normal_memory(s.compute);
   apply_common_flags(s.common);
   if (s.thing.empty()) {
     if (s.train || s.infer || options.given("encoder") || options.given("arch"))

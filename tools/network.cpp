@@ -77,8 +77,9 @@ Network::Network(const ModelRequest& request)
   list_parameters(parameters_, model, record_.model.in_channels, compute.backend);
   parameters_.allocate(compute.backend);
   load_state_dict(file.weights, parameters_);
-  evaluator_ = std::make_unique<Evaluator>(model, parameters_, arena_, compute.backend,
-                                           PlanOptions{}, compute.precision, compute.algorithm);
+  evaluator_ =
+      std::make_unique<Evaluator>(model, parameters_, arena_, compute.backend, PlanOptions{},
+                                  compute.precision, compute.algorithm, compute.filters);
 }
 
 Normalization Network::normalization(DType dtype) const {

@@ -4,8 +4,12 @@
 #include "kernels/augment.h"
 #include "kernels/confusion.h"
 #include "kernels/conv.h"
+#include "kernels/conv_inference.h"
 #include "kernels/device.h"
+#include "kernels/formula_loss.h"
+#include "kernels/gate.h"
 #include "kernels/loss.h"
+#include "kernels/matrix.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/plugin.h"
@@ -48,13 +52,20 @@ PaperCuda enable_cuda_on_paper() {
   fill_all(prepare_conv_forward, prepare_conv_backward_data, prepare_conv_backward_filter,
            prepare_upsample_conv_forward, prepare_upsample_conv_backward_data,
            prepare_upsample_conv_backward_filter);
+  if (!prepare_conv_inference.cuda)  // leaves the plain composition
+    prepare_conv_inference.cuda = [](const ConvInferenceShape&, ConvInference&, Stream&) {};
   fill_all(batch_norm_statistics, batch_norm_finalize, batch_norm_fold, batch_norm_apply,
            batch_norm_backward_reduce, batch_norm_backward_apply, scale_shift_backward);
   fill_all(relu_forward, relu_backward, add_forward, copy_forward, max_pool_forward,
            batch_norm_apply_max_pool, max_pool_backward, upsample_concat_forward,
            upsample_concat_backward);
-  fill_all(loss_forward, lovasz_forward, loss_backward, prepare_update, adamw_update, sgd_update,
-           ema_update, gradient_norm, confusion_count, augment_image, augment_label);
+  fill_all(activate_forward, activate_backward, random_mask, channel_scale, channel_sums,
+           channel_fold, channel_repeat, pixel_scale, pixel_sums, split_softmax_forward,
+           split_softmax_backward, avg_pool_forward, avg_pool_backward, resize_forward,
+           resize_backward, window_copy, matrix_product, matrix_transpose);
+  fill_all(formula_loss_forward, formula_loss_backward, loss_forward, lovasz_forward, loss_backward,
+           prepare_update, adamw_update, sgd_update, ema_update, gradient_norm, confusion_count,
+           augment_image, augment_label);
   enable_device(Backend::cuda, device(Backend::cpu));
   return described ? PaperCuda::from_library : PaperCuda::empty;
 }

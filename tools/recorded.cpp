@@ -14,8 +14,10 @@ Recorded::Recorded(const RecordedOptions& options)
     return build_model(net, image, m);
   };
   declare_parameters(parameters, model, options.model.in_channels, options.seed, options.backend);
-  tape.emplace(parameters,
-               tape_options(options.backend, options.precision, options.mode, options.algorithm));
+  TapeOptions recording =
+      tape_options(options.backend, options.precision, options.mode, options.algorithm);
+  if (options.mode == Mode::eval) recording.inference = options.filters;
+  tape.emplace(parameters, recording);
   const Net net{&*tape, ""};
   const Shape s = options.image;
   image_ = net.resident(s, DType::f32, "image");
@@ -75,7 +77,7 @@ std::uint8_t* Recorded::labels() {
 }
 
 std::size_t Recorded::planned_bytes() const {
-  return plan->arena_bytes() + parameters.bytes() +
+  return plan->arena_bytes() + plan->kept_bytes() + parameters.bytes() +
          (optimizer ? parameters.gradients.bytes() + optimizer->bytes() : 0);
 }
 
@@ -93,13 +95,13 @@ std::vector<double> Recorded::step_seconds() {
   return seconds;
 }
 
-namespace {
-
 const Slot& filter_read(const Step& step) {
   for (const Slot* slot : step.reads)
     if (slot->parameter) return *slot;
   return *step.reads.at(1);
 }
+
+namespace {
 
 // A 3x3 window that looks at an enlarged image meets each of its pixels at four places.
 constexpr std::int64_t kEnlargedTaps = 4;
@@ -132,7 +134,8 @@ std::int64_t multiply_adds(const Step& step) {
   auto through = [](Shape map, Shape filter) {
     return map.count() * filter.h * filter.w * filter.c;
   };
-  if (op == "conv_forward") return through(step.writes[0]->shape, filter_read(step).shape);
+  if (op == "conv_forward" || op == "conv_inference")
+    return through(step.writes[0]->shape, filter_read(step).shape);
   if (op == "conv_backward_data") return through(step.reads[0]->shape, filter_read(step).shape);
   if (op == "conv_backward_filter") return through(step.reads[1]->shape, step.writes[0]->shape);
   return op.starts_with("upsample_conv_") ? upsample_conv_multiply_adds(step, op) : 0;

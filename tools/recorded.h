@@ -19,6 +19,7 @@ struct RecordedOptions {
   Backend backend = Backend::cpu;
   Precision precision = Precision::fp32;
   ConvAlgorithm algorithm = ConvAlgorithm::any;
+  FilterMemory filters = FilterMemory::normal;  // of a forward pass
   std::string loss = "0.5*dice+0.5*bce";
   std::uint64_t seed = 0;
 };
@@ -57,6 +58,8 @@ class Recorded {
   std::vector<std::uint8_t> host_labels_;
 };
 
+/// The filter that a convolution reads, forward and backward-data.
+const Slot& filter_read(const Step& step);
 /// Multiply-adds of a convolution's step, 0 for any other.
 std::int64_t multiply_adds(const Step& step);
 /// Trained values, without the padding between them.

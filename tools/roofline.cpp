@@ -21,7 +21,7 @@ constexpr double kCacheGain = 1.7, kCacheShare = 0.3;
 bool half_type(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
 
 ConvPass pass_of(std::string_view op) {
-  if (op.ends_with("conv_forward")) return ConvPass::forward;
+  if (op.ends_with("conv_forward") || op == "conv_inference") return ConvPass::forward;
   if (op.ends_with("conv_backward_data")) return ConvPass::backward_data;
   if (op.ends_with("conv_backward_filter")) return ConvPass::backward_filter;
   return ConvPass::none;

@@ -111,6 +111,7 @@ void refuse_later_flags(const TrainSettings& s) {
   if (s.swa_start) refuse("--swa-start");
   if (s.swa_lr) refuse("--swa-lr");
   check_compute_flags(s.compute, s.common);
+  demand_normal_memory(s.compute);
 }
 
 std::string absolute(const std::string& path) {

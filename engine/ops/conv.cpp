@@ -1,5 +1,6 @@
 // Convolution: prepared for its shapes while recording, run every step.
 #include "engine/ops.h"
+#include "engine/ops/inference.h"
 #include "kernels/device.h"
 
 namespace fjord {
@@ -87,6 +88,7 @@ std::optional<Through> reads_through(const Net& net, Tensor x, const ConvShape& 
              .y = conv.y,
              .dtype = conv.dtype,
              .math = conv.math,
+             .algorithm = conv.algorithm,
              .tuning = conv.tuning};
   if (!upsample_conv_fits(t.shape)) return {};
   return t;
@@ -168,7 +170,7 @@ Conv2d checked(const Net& net, Tensor x, const Conv2dOptions& options) {
 
 }  // namespace
 
-Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
+ConvParts conv_parts(const Net& net, Tensor x, const Conv2dOptions& options) {
   const Conv2d conv = checked(net, x, options);
   const std::int64_t h = conv_size(x.h(), conv), w = conv_size(x.w(), conv);
   Tensor weight = net.filter(
@@ -177,19 +179,33 @@ Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
   if (options.bias)
     bias = net.vector("bias", options.channels,
                       options.init == Init::torch_default ? Init::torch_default : Init::zeros);
-  Tensor y = net.tensor({x.n(), h, w, options.channels}, "conv");
-  y.slot->needs_grad = x.needs_grad() || weight.needs_grad();
-
   const TapeOptions& tape = net.tape->options;
   const ConvShape shape{.x = x.shape(),
                         .weight = weight.shape(),
-                        .y = y.shape(),
+                        .y = {x.n(), h, w, options.channels},
                         .conv = conv,
                         .bias = options.bias,
-                        .dtype = y.dtype(),
+                        .dtype = tape.dtype,
                         .math = tape.math,
                         .algorithm = tape.algorithm,
                         .tuning = tape.tuning};
+  return {shape, weight, bias};
+}
+
+Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
+  const ConvParts parts = conv_parts(net, x, options);
+  if (const auto ready = conv_inference(net, x, parts, {})) return *ready;
+  const ConvShape shape = parts.shape;
+  const Tensor weight = parts.weight, bias = parts.bias;
+  Tensor y = net.tensor(shape.y, "conv");
+  y.slot->needs_grad = x.needs_grad() || weight.needs_grad();
+  const Conv2d& conv = shape.conv;
+  net.word("conv2d", {x, weight, bias}, y,
+           {{"kernel", conv.kernel},
+            {"stride", conv.stride},
+            {"padding", conv.padding},
+            {"dilation", conv.dilation},
+            {"groups", conv.groups}});
   if (const auto through = reads_through(net, x, shape)) {
     record_through(net, *through, weight, y);
     return y;

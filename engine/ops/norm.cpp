@@ -1,5 +1,6 @@
 // Batch normalisation (Ioffe and Szegedy 2015) with residual and activation, left deferred.
 #include "engine/ops.h"
+#include "engine/ops/inference.h"
 
 namespace fjord {
 
@@ -8,6 +9,13 @@ namespace {
 struct Affine {
   Tensor gamma, beta, scale, shift;  // scale and shift are what the apply pass multiplies and adds
 };
+
+// One value a channel: of this run, or kept with the weights that it follows from.
+Tensor vector_of(const Net& net, Tensor x, std::string_view name) {
+  const Shape channels{1, 1, 1, x.c()};
+  if (net.inferring(x)) return net.kept(channels, net.tape->parameters.dtype, name);
+  return net.exact_tensor(channels, name);
+}
 
 // `raw` holds x's values: x itself unless that is deferred.
 Tensor deferred_normalized(const Net& net, Tensor x, Tensor raw, const Affine& affine,
@@ -53,7 +61,8 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
     net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
                in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
     // In the kernel's order of writing: x may be its own residual.
-    const Out dx = net.grad_sink(x);
+    const bool alone = !residual || !residual.needs_grad();
+    const Out dx = alone ? net.grad_sink_in_place(x, dy) : net.grad_sink(x);
     const Out dresidual = net.grad_sink(residual);
     net.record(batch_norm_backward_apply, in(raw), in(mask), in(dy), in(affine.scale),
                in(affine.shift), in(mean), in(inv_std), in(sums), dx, dresidual, act);
@@ -64,8 +73,9 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
 // Evaluation mode: running statistics are constants, folded into scale and shift.
 Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor running_mean,
                                Tensor running_var, const BatchNormOptions& options) {
-  net.record(batch_norm_fold, in(affine.gamma), in(affine.beta), in(running_mean), in(running_var),
-             out(affine.scale), out(affine.shift), options.norm);
+  (net.inferring(x) ? net.once() : net)
+      .record(batch_norm_fold, in(affine.gamma), in(affine.beta), in(running_mean), in(running_var),
+              out(affine.scale), out(affine.shift), options.norm);
   Tensor raw = net.materialize(x);
   Tensor y = deferred_normalized(net, x, raw, affine, options);
   const Act act = options.act;
@@ -82,24 +92,59 @@ Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor r
 }  // namespace
 
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
+  if (const Act act = options.act; act != Act::none && act != Act::relu) {
+    options.act = Act::none;
+    return activate(net, batch_norm(net, x, options), act);
+  }
   check(!options.residual || options.residual.shape() == x.shape(), net.path,
         "batch_norm of {} got a residual of {}", to_string(x.shape()),
         options.residual ? to_string(options.residual.shape()) : "");
   check(!net.training() || x.shape().pixels() > 1, net.path,
         "batch_norm needs more than one value per channel when training, got {}",
         to_string(x.shape()));
-  const Shape channels{1, 1, 1, x.c()};
   Affine affine{net.vector("weight", x.c(), Init::ones), net.vector("bias", x.c(), Init::zeros),
-                net.exact_tensor(channels, "scale"), net.exact_tensor(channels, "shift")};
+                vector_of(net, x, "scale"), vector_of(net, x, "shift")};
   Tensor running_mean = net.statistic("running_mean", x.c(), Init::zeros);
   Tensor running_var = net.statistic("running_var", x.c(), Init::ones);
   Tensor batches = net.counter("num_batches_tracked");
-  if (net.training())
-    return batch_statistics_norm(net, x, affine, running_mean, running_var, batches, options);
-  return running_statistics_norm(net, x, affine, running_mean, running_var, options);
+  const Tensor y =
+      net.training()
+          ? batch_statistics_norm(net, x, affine, running_mean, running_var, batches, options)
+          : running_statistics_norm(net, x, affine, running_mean, running_var, options);
+  net.word("batch_norm",
+           {x, affine.gamma, affine.beta, running_mean, running_var, options.residual}, y,
+           {{"eps", options.norm.eps}, {"act", static_cast<double>(options.act)}});
+  return y;
 }
 
+namespace {
+
+std::optional<Tensor> conv_bn_inference(const Net& net, Tensor x, const ConvBnAct& options) {
+  if (!net.inferring(x)) return {};
+  const Net conv_net = net / options.conv_name, norm_net = net / options.norm_name;
+  const ConvParts conv = conv_parts(conv_net, x, options.conv);
+  const std::int64_t channels = options.conv.channels;
+  const FoldedNorm norm{norm_net.vector("weight", channels, Init::ones),
+                        norm_net.vector("bias", channels, Init::zeros),
+                        norm_net.statistic("running_mean", channels, Init::zeros),
+                        norm_net.statistic("running_var", channels, Init::ones), options.norm};
+  const bool joined = options.act == Act::none || options.act == Act::relu;
+  const auto y = conv_inference(conv_net, x, conv,
+                                {.norm = norm,
+                                 .norm_net = norm_net,
+                                 .residual = options.residual,
+                                 .act = joined ? options.act : Act::none});
+  return y && !joined ? activate(norm_net, *y, options.act) : y;
+}
+
+}  // namespace
+
 Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options) {
+  if (const Act act = options.act; act != Act::none && act != Act::relu) {
+    options.act = Act::none;
+    return activate(net, conv_bn_act(net, x, options), act);
+  }
+  if (const auto ready = conv_bn_inference(net, x, options)) return *ready;
   Tensor raw = conv2d(net / options.conv_name, x, options.conv);
   return batch_norm(net / options.norm_name, raw,
                     {.norm = options.norm, .act = options.act, .residual = options.residual});

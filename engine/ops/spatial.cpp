@@ -29,13 +29,17 @@ Tensor max_pool(Net net, Tensor x, Pool2d pool) {
         "max_pool needs a window of 1 to 15, a positive stride and a padding of at most half the "
         "window, got {}, {} and {}",
         pool.kernel, pool.stride, pool.padding);
-  const Conv2d window{pool.kernel, pool.stride, pool.padding};
-  const std::int64_t h = conv_size(x.h(), window), w = conv_size(x.w(), window);
+  const std::int64_t h = pool_size(x.h(), pool), w = pool_size(x.w(), pool);
   check(h > 0 && w > 0, net.path, "max_pool with a window of {} got {}x{} pixels", pool.kernel,
         x.h(), x.w());
   Tensor y = net.tensor({x.n(), h, w, x.c()}, "pool");
   Tensor tap = net.tensor(y.shape(), DType::u8, "tap", Kind::activation);
   y.slot->needs_grad = x.needs_grad();
+  net.word("max_pool", {x}, y,
+           {{"kernel", pool.kernel},
+            {"stride", pool.stride},
+            {"padding", pool.padding},
+            {"ceil", pool.ceil}});
   if (!record_apply_and_pool(net, x, y, tap, pool))
     net.record(max_pool_forward, in(net.materialize(x)), out(y), out(tap), pool);
   net.on_backward(y, [=] {
@@ -54,6 +58,7 @@ Tensor deferred_upsample_concat(const Net& net, Tensor low, Tensor skip, Shape s
   y.slot->deferred->low = low;
   y.slot->deferred->skip = skip;
   y.slot->needs_grad = low.needs_grad() || (skip && skip.needs_grad());
+  net.word("upsample_concat", {low, skip}, y);
   net.on_backward(y, [=] {
     // In the kernel's order of writing: low and skip may be one tensor.
     const Out dlow = net.grad_sink(low);
@@ -75,6 +80,30 @@ Tensor upsample_concat(Net net, Tensor low, Tensor skip) {
 Tensor upsample(Net net, Tensor low, std::int64_t h, std::int64_t w) {
   check(h > 0 && w > 0, net.path, "upsample to {}x{} pixels", h, w);
   return deferred_upsample_concat(net, low, {}, {low.n(), h, w, low.c()});
+}
+
+Tensor resize(Net net, Tensor x, std::int64_t h, std::int64_t w, Interpolation mode) {
+  check(h > 0 && w > 0, net.path, "resize to {}x{} pixels", h, w);
+  Tensor y = net.tensor({x.n(), h, w, x.c()}, "resized");
+  y.slot->needs_grad = x.needs_grad();
+  net.word("resize", {x}, y, {{"mode", static_cast<double>(mode)}});
+  net.record(resize_forward, in(net.materialize(x)), out(y), mode);
+  net.on_backward(y, [=] {
+    if (Out dx = net.grad_sink(x)) net.record(resize_backward, in(net.grad(y)), dx, mode);
+  });
+  return y;
+}
+
+Tensor avg_pool(Net net, Tensor x, AvgPool2d pool) {
+  const std::int64_t h = pool_size(x.h(), pool.window), w = pool_size(x.w(), pool.window);
+  check(h > 0 && w > 0, net.path, "avg_pool got {}x{} pixels", x.h(), x.w());
+  Tensor y = net.tensor({x.n(), h, w, x.c()}, "pool");
+  y.slot->needs_grad = x.needs_grad();
+  net.record(avg_pool_forward, in(net.materialize(x)), out(y), pool);
+  net.on_backward(y, [=] {
+    if (Out dx = net.grad_sink(x)) net.record(avg_pool_backward, in(net.grad(y)), dx, pool);
+  });
+  return y;
 }
 
 }  // namespace fjord

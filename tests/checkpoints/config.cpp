@@ -88,21 +88,41 @@ TEST_CASE("wrong and unsupported values are refused") {
           R"('decoder_channels' is "\u001b[2J", expected a list of numbers - correct the file)");
   refused(R"({"decoder_channels":[64,32,16]})",
           "'decoder_channels' has 3 numbers for an 'encoder_depth' of 5 - correct the file");
-  refused(R"({"decoder_attention_type":"scse"})",
-          "'decoder_attention_type' is \"scse\", fjord builds null only - use a model without it");
+  refused(R"({"decoder_attention_type":"se"})",
+          "'decoder_attention_type' is \"se\", which this build does not have; it has scse - use a "
+          "model of one of these");
   refused(R"({"aux_params":{"classes":2}})",
           "'aux_params' is {\"classes\":2}, fjord builds null only - use a model without it");
-  refused(R"({"decoder_use_norm":false})",
-          "'decoder_use_norm' is false, fjord builds \"batchnorm\" only - use a model without it");
-  refused(R"({"decoder_interpolation":"bilinear"})",
-          "'decoder_interpolation' is \"bilinear\", fjord builds \"nearest\" only - use a model "
-          "without it");
+  refused(R"({"decoder_use_norm":"layernorm"})",
+          "'decoder_use_norm' is \"layernorm\", which this build does not have; it has batchnorm, "
+          "identity - use a model of one of these");
+  refused(R"({"decoder_interpolation":"linear"})",
+          "'decoder_interpolation' is \"linear\", which this build does not have; it has nearest, "
+          "nearest-exact, bilinear, bicubic, area - use a model of one of these");
   const Caught error = caught([] { parse_smp_config("c.json", R"({"_model_class":"Nothing"})"); });
   CHECK(error.exit == 4);
   CHECK(error.line.starts_with(
       "error[E-config] c.json - '_model_class' is \"nothing\", which this build does not have; it "
       "has unet"));
   CHECK(caught([] { read_smp_config("/nonexistent/config.json"); }).exit == 5);
+}
+
+TEST_CASE("a decoder's options go into config.json and come back") {
+  ModelOptions options{.arch = "unetplusplus", .encoder = "efficientnet-b0"};
+  options.attention = Attention::scse;
+  options.interpolation = Interpolation::bicubic;
+  options.decoder_norm = DecoderNorm::identity;
+  const ModelOptions read = parse_smp_config("c.json", smp_config(options)).options;
+  CHECK(read.arch == options.arch);
+  CHECK(read.encoder == options.encoder);
+  CHECK(read.attention == options.attention);
+  CHECK(read.interpolation == options.interpolation);
+  CHECK(read.decoder_norm == options.decoder_norm);
+  CHECK(parse_smp_config("c.json", R"({"decoder_use_norm":false})").options.decoder_norm ==
+        DecoderNorm::identity);
+  const std::string linknet = smp_config({.arch = "linknet", .encoder_depth = 4});
+  CHECK(linknet.find("decoder_channels") == linknet.npos);  // SMP's Linknet has no such argument
+  CHECK(parse_smp_config("c.json", linknet).options.encoder_depth == 4);
 }
 
 }  // namespace fjord::test

@@ -1,8 +1,10 @@
 // Files of torch.save that are as they should be: both formats, views, what surrounds a state_dict.
 #include "engine/torch_file.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "engine/state_dict.h"
 #include "tests/checkpoints/files.h"
 #include "tests/checkpoints/torch_bytes.h"
 
@@ -20,16 +22,28 @@ FileBytes in_memory(std::string bytes) {
           }};
 }
 
+// The bytes, then zeros that nobody stores.
+FileBytes sparse(std::string bytes, std::uint64_t zeros) {
+  const std::uint64_t size = bytes.size() + zeros;
+  return {"memory", size,
+          [bytes = std::move(bytes)](std::uint64_t offset, std::span<std::byte> into) {
+            std::ranges::fill(into, std::byte{});
+            const std::string kept = bytes.substr(std::min<std::size_t>(offset, bytes.size()));
+            std::memcpy(into.data(), kept.data(), std::min(kept.size(), into.size()));
+          }};
+}
+
 std::vector<float> floats_of(const TorchFile& file, std::size_t tensor) {
   return to_floats(FileType::f32, file.read(file.tensors().at(tensor)));
 }
 
-// The format before PyTorch 1.6: five pickles, then the storages.
-std::string legacy(const std::string& value) {
+// The format before PyTorch 1.6: five pickles, then the number of elements of each storage and
+// these. Six are there, more are for the caller to add.
+std::string legacy(const std::string& value, std::int64_t elements = 6) {
   std::string file = start() + "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
   file += start() + "M" + little(1001, 2) + ".";
   file += whole("}(" + text("little_endian") + "\x88u");
-  file += whole(value) + whole("](" + text("0") + "e") + little(6, 8);
+  file += whole(value) + whole("](" + text("0") + "e") + little(elements, 8);
   for (const float number : {1.f, 2.f, 3.f, 4.f, 5.f, 6.f})
     file.append(reinterpret_cast<const char*>(&number), sizeof number);
   return file;
@@ -96,6 +110,30 @@ TEST_CASE("a legacy file with storages missing, left over or cut is refused") {
           "a storage has 6 elements, its tensors say 5");
   refused(legacy(dict({{"w", tensor({.key = "1"})}})), "a storage that no tensor uses");
   refused(whole("N"), "a pickle that torch.save did not write");
+}
+
+constexpr std::int64_t kTera = std::int64_t{1} << 38;  // floats of a terabyte
+constexpr std::uint64_t kTeraZeros = 4 * (kTera - 6);
+
+TEST_CASE("a tensor with wide gaps between its elements is refused, not gathered") {
+  const std::string wide =
+      dict({{"w", tensor({.elements = kTera, .sizes = {2, 3}, .strides = {kTera / 2, 1}})}});
+  const Caught error = caught([&] { TorchFile torch(sparse(legacy(wide, kTera), kTeraZeros)); });
+  CHECK(error.exit == 4);
+  CHECK(error.line.find("its tensors are small views of large storages") != std::string::npos);
+}
+
+TEST_CASE("a part of a storage of any size is read, and what nobody takes is not") {
+  const std::string value =
+      dict({{"w", tensor({.elements = kTera})},
+            {"unused", tensor({.elements = kTera, .sizes = {kTera}, .strides = {1}})}});
+  const TorchFile file(sparse(legacy(value, kTera), kTeraZeros));
+  Parameters parameters;
+  Parameter& w = parameters.get("w", {2, 1, 1, 3}, true, Role::weight, Init::zeros);
+  parameters.allocate();
+  REQUIRE(file.tensors().at(1).name == "w");
+  assign(file, {{&file.tensors()[1], &w, {}}}, parameters);
+  CHECK(parameters.file_values(w) == std::vector{1.f, 2.f, 3.f, 4.f, 5.f, 6.f});
 }
 
 }  // namespace fjord::test

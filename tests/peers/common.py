@@ -14,10 +14,14 @@ import torch
 class Checks:
     """Prints one line a check and remembers whether all held."""
 
-    def __init__(self, description):
+    def __init__(self, description, names=None):
         parser = argparse.ArgumentParser(description=description)
         parser.add_argument("programs", type=Path, help="folder of fjord-train and fjord-predict")
-        self.programs = parser.parse_args().programs.resolve()
+        if names:
+            parser.add_argument("names", nargs="*", help=names)
+        given = parser.parse_args()
+        self.programs = given.programs.resolve()
+        self.names = given.names if names else []
         self.folder = Path(tempfile.mkdtemp(prefix="fjord-peers-"))
         self.failed = 0
 

@@ -13,7 +13,7 @@ namespace {
 
 const std::vector<std::string> kPrograms = {"fjord-train",   "fjord-evaluate", "fjord-predict",
                                             "fjord-inspect", "fjord-data",     "fjord-bench",
-                                            "fjord-import"};
+                                            "fjord-import",  "fjord-export"};
 
 }  // namespace
 

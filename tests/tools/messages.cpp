@@ -47,7 +47,7 @@ TEST_CASE("every flag in a message parses") {
   for (const std::string& flag : flags) {
     bool known = false;
     for (const char* program : {"fjord-train", "fjord-evaluate", "fjord-predict", "fjord-inspect",
-                                "fjord-data", "fjord-bench"})
+                                "fjord-data", "fjord-bench", "fjord-import", "fjord-export"})
       known = known || parses(program, flag);
     CHECK_MESSAGE(known, flag, " stands in a message, but no program has it");
   }

@@ -1,0 +1,112 @@
+// fjord-export as a user runs it.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "engine/evaluator.h"
+#include "engine/state_dict.h"
+#include "kernels/cpu/backend.h"
+#include "models/models.h"
+#include "onnx_run.h"
+#include "user.h"
+
+using namespace fjord;
+using namespace fjord::test;
+
+namespace {
+
+std::string model_file() {
+  return (trained_run().run / "checkpoints/best/model.safetensors").string();
+}
+
+onnx::ModelProto read_onnx(const std::filesystem::path& path) {
+  onnx::ModelProto model;
+  REQUIRE(model.ParseFromString(read_text(path)));
+  return model;
+}
+
+std::string metadata(const onnx::ModelProto& model, const std::string& key) {
+  for (const onnx::StringStringEntryProto& entry : model.metadata_props())
+    if (entry.key() == key) return entry.value();
+  return "";
+}
+
+float pattern(std::int64_t i) { return std::sin(0.37f * static_cast<float>(i)); }
+
+}  // namespace
+
+TEST_CASE(
+    "export: the ONNX file computes the model's logits, at other sizes than it was recorded") {
+  const TempFolder folder;
+  const Outcome exported =
+      run({"fjord-export", model_file(), (folder / "m.onnx").string(), "--json", "-"});
+  REQUIRE_MESSAGE(exported.code == 0, exported.err);
+  CHECK(exported.json()["kind"] == "onnx");
+  const onnx::ModelProto model = read_onnx(folder / "m.onnx");
+  CHECK(model.opset_import(0).version() == 17);
+  CHECK(metadata(model, "model_type") == "\"Segmentor\"");
+  CHECK(metadata(model, "class_names") == R"({"0":"background","1":"foreground"})");
+  CHECK(metadata(model, "fjord.normalize").find("mean") != std::string::npos);
+  CHECK(model.graph().output(0).name() == "logits");
+
+  const ModelOptions options{.encoder = exported.json()["encoder"]};
+  const Model network = [&](Net net, Tensor image) { return build_model(net, image, options); };
+  Parameters parameters;
+  enable_cpu_kernels();
+  declare_parameters(parameters, network, 3, 0);
+  load_state_dict(model_file(), parameters);
+  Arena arena;
+  Evaluator evaluator(network, parameters, arena, Backend::cpu, {});
+  const std::int64_t h = 32, w = 64, pixels = h * w;
+  OnnxValue planes{{1, 3, h, w}, std::vector<float>(3 * pixels), {}};
+  std::vector<float> image(3 * pixels);
+  for (std::int64_t p = 0; p < pixels; ++p)
+    for (int c = 0; c < 3; ++c)
+      planes.floats[c * pixels + p] = image[p * 3 + c] = pattern(p * 3 + c);
+  const float* logits = evaluator.predict({1, h, w, 3}, image.data());
+  const OnnxValue found = run_onnx(model, planes);
+  REQUIRE(found.shape == std::vector<std::int64_t>{1, 1, h, w});
+  double difference = 0, squares = 0;
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    difference = std::max(difference, std::fabs(double{found.floats[p]} - logits[p]));
+    squares += double{logits[p]} * logits[p];
+  }
+  // Winograd's bound for whole networks.
+  CHECK(difference <= 5e-5 * std::sqrt(squares / double(pixels)) + 1e-6);
+}
+
+TEST_CASE("export: probabilities, and the resolution for QGIS") {
+  const TempFolder folder;
+  const Outcome exported = run({"fjord-export", model_file(), (folder / "m.onnx").string(),
+                                "--probabilities", "--resolution", "10"});
+  REQUIRE_MESSAGE(exported.code == 0, exported.err);
+  const onnx::ModelProto model = read_onnx(folder / "m.onnx");
+  CHECK(model.graph().output(0).name() == "probabilities");
+  CHECK(model.graph().node(model.graph().node_size() - 1).op_type() == "Sigmoid");
+  CHECK(metadata(model, "resolution") == "10.0");
+}
+
+TEST_CASE("export: a folder for from_pretrained and a .safetensors hold the same weights") {
+  const TempFolder folder;
+  for (const char* name : {"folder", "model.safetensors"}) {
+    const Outcome exported = run({"fjord-export", model_file(), (folder / name).string()});
+    REQUIRE_MESSAGE(exported.code == 0, exported.err);
+  }
+  CHECK(read_text(folder / "folder/config.json").find("\"encoder_name\"") != std::string::npos);
+  CHECK(read_text(folder / "folder/model.safetensors") == read_text(folder / "model.safetensors"));
+}
+
+TEST_CASE("export: what cannot be done is refused") {
+  const TempFolder folder;
+  const std::string out = (folder / "m.safetensors").string();
+  const Outcome flag = run({"fjord-export", model_file(), out, "--probabilities"});
+  CHECK(flag.code == 2);
+  CHECK(flag.err.find("--probabilities and --resolution are of ONNX files") != std::string::npos);
+  const Outcome same = run({"fjord-export", model_file(), model_file()});
+  CHECK(same.code == 2);
+  CHECK(same.err.find("it is the model to be read") != std::string::npos);
+  write_text(folder / "file", "x");
+  const Outcome file = run({"fjord-export", model_file(), (folder / "file").string()});
+  CHECK(file.code == 2);
+  CHECK(file.err.find("name an OUT.onnx") != std::string::npos);
+}

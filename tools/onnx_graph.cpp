@@ -1,0 +1,272 @@
+// Words to nodes. A normalisation after a convolution is folded into its filters.
+#include "tools/onnx_graph.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+using Sizes = std::vector<std::int64_t>;
+
+Act act_of(const Word& word) { return static_cast<Act>(word.integer("act")); }
+
+void demand(bool ok, const Word& word, std::string_view why) {
+  if (!ok)
+    throw Error(ExitCode::usage, "onnx", word.path + word.op, why,
+                "export to a .safetensors or to a folder");
+}
+
+}  // namespace
+
+void OnnxGraph::write() {
+  for (const Word& word : tape_.words) write(word);
+}
+
+void OnnxGraph::write(const Word& word) {
+  const auto name = [&](std::size_t i) { return name_of(word.inputs[i]); };
+  const auto set = [&](std::string value) { names_[word.output] = std::move(value); };
+  if (word.op == "conv2d") {
+    if (!normalization_of(word)) convolution(word, nullptr);
+  } else if (word.op == "conv_transpose2d") {
+    transposed_convolution(word);
+  } else if (word.op == "batch_norm") {
+    batch_norm(word);
+  } else if (word.op == "activate") {
+    set(activation(act_of(word), name(0)));
+  } else if (word.op == "add") {
+    set(node("Add", {name(0), name(1)}));
+  } else if (word.op == "multiply") {
+    set(node("Mul", {name(0), name(1)}));
+  } else if (word.op == "channel_means") {
+    set(node("GlobalAveragePool", {name(0)}));
+  } else if (word.op == "max_pool") {
+    max_pool(word);
+  } else if (word.op == "pad") {
+    pad(word);
+  } else if (word.op == "upsample_concat") {
+    upsample_concat(word);
+  } else if (word.op == "resize") {
+    set(resized(word.inputs[0], word.output, static_cast<Interpolation>(word.integer("mode"))));
+  } else {
+    demand(false, word, "the ONNX export does not know this operation");
+  }
+}
+
+std::string OnnxGraph::node(const std::string& op, const std::vector<std::string>& inputs) {
+  onnx::NodeProto& node = *graph_.add_node();
+  const std::string output = fmt::format("{}_{}", op, nodes_++);
+  node.set_op_type(op);
+  node.set_name(output);
+  for (const std::string& input : inputs) node.add_input(input);
+  node.add_output(output);
+  return output;
+}
+
+const std::string& OnnxGraph::name_of(const Slot* slot) const {
+  const auto found = names_.find(slot);
+  check(found != names_.end(), slot->name, "no word has made this tensor");
+  return found->second;
+}
+
+const Word* OnnxGraph::normalization_of(const Word& convolution) const {
+  const Word* norm = nullptr;
+  int uses = 0;
+  for (const Word& word : tape_.words) {
+    const auto count = std::ranges::count(word.inputs, convolution.output);
+    uses += static_cast<int>(count);
+    if (count > 0 && word.op == "batch_norm" && word.inputs[0] == convolution.output) norm = &word;
+  }
+  return uses == 1 ? norm : nullptr;
+}
+
+const Word* OnnxGraph::convolution_of(const Word& normalization) const {
+  const auto made = std::ranges::find(tape_.words, normalization.inputs[0], &Word::output);
+  if (made == tape_.words.end() || made->op != "conv2d") return nullptr;
+  return normalization_of(*made) == &normalization ? &*made : nullptr;
+}
+
+// With a normalisation, y = gamma (conv(x) + b - mean) / std + beta is a convolution of other
+// filters and another bias.
+void OnnxGraph::convolution(const Word& word, const Word* norm) {
+  const Slot* weight = word.inputs[1];
+  const Slot* bias = word.inputs[2];
+  std::vector<float> filters = values(weight), shift;
+  if (bias) shift = values(bias);
+  if (norm) {
+    const std::vector<float> gamma = values(norm->inputs[1]), beta = values(norm->inputs[2]),
+                             mean = values(norm->inputs[3]), variance = values(norm->inputs[4]);
+    shift.resize(gamma.size());
+    const std::size_t size = filters.size() / gamma.size();
+    for (std::size_t k = 0; k < gamma.size(); ++k) {
+      const double scale = gamma[k] / std::sqrt(double{variance[k]} + norm->attributes.at("eps"));
+      for (std::size_t i = k * size; i < (k + 1) * size; ++i)
+        filters[i] = static_cast<float>(filters[i] * scale);
+      shift[k] = static_cast<float>((double{shift[k]} - mean[k]) * scale + beta[k]);
+    }
+  }
+  std::vector<std::string> inputs = {
+      name_of(word.inputs[0]), constant(weight->name, weight->parameter->file_shape(), filters)};
+  if (!shift.empty())
+    inputs.push_back(constant(word.path + "bias", {std::int64_t(shift.size())}, shift));
+  std::string y = node("Conv", inputs);
+  const std::int64_t k = word.integer("kernel"), s = word.integer("stride"),
+                     p = word.integer("padding"), d = word.integer("dilation");
+  ints("kernel_shape", {k, k});
+  ints("strides", {s, s});
+  ints("pads", {p, p, p, p});
+  ints("dilations", {d, d});
+  integer("group", word.integer("groups"));
+  if (norm)
+    names_[norm->output] = residual_and_act(*norm, y);
+  else
+    names_[word.output] = y;
+}
+
+void OnnxGraph::transposed_convolution(const Word& word) {
+  std::vector<std::string> inputs = {name_of(word.inputs[0]), parameter(word.inputs[1])};
+  if (word.inputs[2]) inputs.push_back(parameter(word.inputs[2]));
+  names_[word.output] = node("ConvTranspose", inputs);
+  const std::int64_t k = word.integer("kernel"), s = word.integer("stride"),
+                     p = word.integer("padding");
+  ints("kernel_shape", {k, k});
+  ints("strides", {s, s});
+  ints("pads", {p, p, p, p});
+}
+
+void OnnxGraph::batch_norm(const Word& word) {
+  if (const Word* conv = convolution_of(word)) return convolution(*conv, &word);
+  std::vector<std::string> inputs = {name_of(word.inputs[0])};
+  for (int i = 1; i <= 4; ++i) inputs.push_back(parameter(word.inputs[i]));
+  const std::string y = node("BatchNormalization", inputs);
+  onnx::AttributeProto& eps = *last().add_attribute();
+  eps.set_name("epsilon");
+  eps.set_type(onnx::AttributeProto::FLOAT);
+  eps.set_f(static_cast<float>(word.attributes.at("eps")));
+  names_[word.output] = residual_and_act(word, y);
+}
+
+std::string OnnxGraph::residual_and_act(const Word& norm, std::string value) {
+  if (norm.inputs[5]) value = node("Add", {value, name_of(norm.inputs[5])});
+  return activation(act_of(norm), value);
+}
+
+std::string OnnxGraph::activation(Act act, const std::string& x) {
+  switch (act) {
+    case Act::none:
+      return x;
+    case Act::relu:
+      return node("Relu", {x});
+    case Act::relu6:
+      return node("Clip", {x, constant(fmt::format("zero_{}", nodes_), {}, {0}),
+                           constant(fmt::format("six_{}", nodes_), {}, {6})});
+    case Act::silu:
+      return node("Mul", {x, node("Sigmoid", {x})});
+    case Act::sigmoid:
+      return node("Sigmoid", {x});
+  }
+  return x;
+}
+
+void OnnxGraph::max_pool(const Word& word) {
+  names_[word.output] = node("MaxPool", {name_of(word.inputs[0])});
+  const std::int64_t k = word.integer("kernel"), s = word.integer("stride"),
+                     p = word.integer("padding");
+  ints("kernel_shape", {k, k});
+  ints("strides", {s, s});
+  ints("pads", {p, p, p, p});
+  integer("ceil_mode", word.integer("ceil"));
+}
+
+void OnnxGraph::pad(const Word& word) {
+  const Sizes border = {0, 0, word.integer("top"),    word.integer("left"),
+                        0, 0, word.integer("bottom"), word.integer("right")};
+  names_[word.output] =
+      node("Pad", {name_of(word.inputs[0]), constant(fmt::format("border_{}", nodes_), border)});
+}
+
+void OnnxGraph::upsample_concat(const Word& word) {
+  const Slot *low = word.inputs[0], *skip = word.inputs[1];
+  const std::string y = resized(low, skip ? skip : word.output, Interpolation::nearest);
+  names_[word.output] = skip ? node("Concat", {y, name_of(skip)}) : y;
+  if (skip) integer("axis", 1);
+}
+
+// The size that is wanted is that of the first tensor which had it while recording: the image or a
+// feature of it. The recorded image has another size at every level, so that this is no accident.
+std::string OnnxGraph::resized(const Slot* x, const Slot* y, Interpolation mode) {
+  const Slot* like = nullptr;
+  for (const Word& word : tape_.words)
+    for (const Slot* input : word.inputs)
+      if (!like && input && names_.contains(input) && input->shape.h == y->shape.h &&
+          input->shape.w == y->shape.w)
+        like = input;
+  check(like != nullptr, y->name, "nothing else has {}x{} pixels", y->shape.h, y->shape.w);
+  const std::string batch = node("Shape", {name_of(x)});
+  integer("end", 2);
+  const std::string pixels = node("Shape", {name_of(like)});
+  integer("start", 2);
+  const std::string size = node("Concat", {batch, pixels});
+  integer("axis", 0);
+  const bool nearest = mode == Interpolation::nearest || mode == Interpolation::nearest_exact;
+  check(mode != Interpolation::area, y->name, "ONNX resizes by no averages of areas");
+  const std::string output = node("Resize", {name_of(x), "", "", size});
+  text("mode", nearest ? "nearest" : mode == Interpolation::bilinear ? "linear" : "cubic");
+  const bool corners = mode == Interpolation::nearest;
+  text("coordinate_transformation_mode", corners ? "asymmetric" : "half_pixel");
+  if (nearest) text("nearest_mode", corners ? "floor" : "round_prefer_ceil");
+  return output;
+}
+
+std::vector<float> OnnxGraph::values(const Slot* slot) const {
+  return tape_.parameters.file_values(*slot->parameter);
+}
+
+std::string OnnxGraph::constant(const std::string& name, const Sizes& shape,
+                                const std::vector<float>& values) {
+  onnx::TensorProto& tensor = *graph_.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  for (const std::int64_t size : shape) tensor.add_dims(size);
+  tensor.set_raw_data(values.data(), values.size() * sizeof(float));
+  return name;
+}
+
+std::string OnnxGraph::constant(const std::string& name, const Sizes& values) {
+  onnx::TensorProto& tensor = *graph_.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(onnx::TensorProto::INT64);
+  tensor.add_dims(static_cast<std::int64_t>(values.size()));
+  tensor.set_raw_data(values.data(), values.size() * sizeof(std::int64_t));
+  return name;
+}
+
+std::string OnnxGraph::parameter(const Slot* slot) {
+  return constant(slot->name, slot->parameter->file_shape(), values(slot));
+}
+
+void OnnxGraph::ints(const std::string& attribute, const Sizes& values) {
+  onnx::AttributeProto& proto = *last().add_attribute();
+  proto.set_name(attribute);
+  proto.set_type(onnx::AttributeProto::INTS);
+  for (const std::int64_t value : values) proto.add_ints(value);
+}
+
+void OnnxGraph::integer(const std::string& attribute, std::int64_t value) {
+  onnx::AttributeProto& proto = *last().add_attribute();
+  proto.set_name(attribute);
+  proto.set_type(onnx::AttributeProto::INT);
+  proto.set_i(value);
+}
+
+void OnnxGraph::text(const std::string& attribute, const std::string& value) {
+  onnx::AttributeProto& proto = *last().add_attribute();
+  proto.set_name(attribute);
+  proto.set_type(onnx::AttributeProto::STRING);
+  proto.set_s(value);
+}
+
+}  // namespace fjord

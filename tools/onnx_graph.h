@@ -1,0 +1,59 @@
+// The words of a tape as nodes of an ONNX graph (operators of opset 17), with images as
+// n x c x h x w and any number and size of them.
+#pragma once
+
+#include <onnx.pb.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/tape.h"
+#include "kernels/spatial.h"
+
+namespace fjord {
+
+class OnnxGraph {
+ public:
+  /// The tape must outlive this. Its parameters are read from the host.
+  OnnxGraph(const Tape& tape, onnx::GraphProto& graph) : tape_(tape), graph_(graph) {}
+
+  /// Names a tensor that is given.
+  void input(Tensor x, const std::string& name) { names_[x.slot] = name; }
+  /// Writes every word. Throws Error{usage, "onnx"} for one that ONNX has no operator for.
+  void write();
+  /// A node of one output, whose name is given back.
+  std::string node(const std::string& op, const std::vector<std::string>& inputs);
+  onnx::NodeProto& last() { return *graph_.mutable_node(graph_.node_size() - 1); }
+  const std::string& name_of(const Slot* slot) const;
+
+ private:
+  void write(const Word& word);
+  void convolution(const Word& word, const Word* norm);
+  void transposed_convolution(const Word& word);
+  void batch_norm(const Word& word);
+  std::string residual_and_act(const Word& norm, std::string value);
+  std::string activation(Act act, const std::string& x);
+  void max_pool(const Word& word);
+  void pad(const Word& word);
+  void upsample_concat(const Word& word);
+  std::string resized(const Slot* x, const Slot* y, Interpolation mode);
+
+  const Word* normalization_of(const Word& convolution) const;
+  const Word* convolution_of(const Word& normalization) const;
+  std::vector<float> values(const Slot* parameter) const;
+  std::string constant(const std::string& name, const std::vector<std::int64_t>& shape,
+                       const std::vector<float>& values);
+  std::string constant(const std::string& name, const std::vector<std::int64_t>& values);
+  std::string parameter(const Slot* slot);
+  void ints(const std::string& attribute, const std::vector<std::int64_t>& values);
+  void integer(const std::string& attribute, std::int64_t value);
+  void text(const std::string& attribute, const std::string& value);
+
+  const Tape& tape_;
+  onnx::GraphProto& graph_;
+  std::map<const Slot*, std::string> names_;
+  int nodes_ = 0;
+};
+
+}  // namespace fjord
