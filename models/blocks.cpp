@@ -60,7 +60,7 @@ Tensor decoder_block(Net net, Tensor x, const DecoderBlock& block, const ModelOp
 }
 
 void demand_divisible(Tensor image, const ModelOptions& options) {
-  const std::int64_t stride = std::int64_t{1} << options.encoder_depth;
+  const std::int64_t stride = size_divisor(options);
   const auto next = [&](std::int64_t size) { return (size + stride - 1) / stride * stride; };
   const std::int64_t h = image.h(), w = image.w();
   if (h % stride == 0 && w % stride == 0) return;

@@ -72,6 +72,7 @@ class Reader {
   std::string known_name(const std::string& key, const Json& value,
                          const std::vector<std::string_view>& known) const;
   std::vector<int> channels(const std::string& key, const Json& value) const;
+  void drop_unused(const Json& json);
 
   static std::string shown(const Json& value) {
     return printable(value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 60));
@@ -199,14 +200,31 @@ void Reader::take(const std::string& key, const Json& value) {
   }
 }
 
+// As in SMP, a keyword that the class does not have goes to the encoder, which ignores it.
+void Reader::drop_unused(const Json& json) {
+  ModelOptions& o = config_.options;
+  auto note = [&](const char* key) {
+    if (json.contains(key))
+      config_.notes.push_back(fmt::format("{}: '{}' has no effect on {}", name_, key, o.arch));
+  };
+  if (!has_attention(o.arch)) {
+    if (o.attention != Attention::none) note("decoder_attention_type");
+    o.attention = Attention::none;
+  }
+  if (o.arch != "linknet") return;
+  note("decoder_channels");
+  note("decoder_interpolation");
+  o.decoder_channels = default_channels(o.encoder_depth);
+  o.interpolation = Interpolation::nearest;
+}
+
 ModelConfig Reader::read(const std::string& text) {
   const Json json = parse(text);
   for (const auto& [key, value] : json.items()) take(key, value);
   const ModelOptions& o = config_.options;
   if (!json.contains("_model_class"))
     config_.notes.push_back(fmt::format("{}: no '_model_class', taken for Unet", name_));
-  if (!json.contains("decoder_channels") && o.arch == "linknet")
-    config_.options.decoder_channels.resize(static_cast<std::size_t>(o.encoder_depth), 16);
+  drop_unused(json);
   if (static_cast<int>(o.decoder_channels.size()) != o.encoder_depth)
     refuse(fmt::format("'decoder_channels' has {} numbers for an 'encoder_depth' of {}",
                        o.decoder_channels.size(), o.encoder_depth),

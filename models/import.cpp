@@ -75,14 +75,17 @@ bool has(const TensorFile& file, std::string_view part) {
 }
 
 // What a decoder's names say about it. How it resizes leaves no trace.
-void read_decoder(const TensorFile& file, ModelOptions& options) {
-  if (has(file, "decoder.blocks.x_0_0.")) options.arch = "unetplusplus";
-  if (has(file, "decoder.blocks.0.block.")) options.arch = "linknet";
-  if (has(file, "decoder.blocks.0.hl_conv.")) options.arch = "manet";
+void read_decoder(const TensorFile& file, ModelOptions& options, GivenNames given) {
+  if (!given.arch) {
+    if (has(file, "decoder.blocks.x_0_0.")) options.arch = "unetplusplus";
+    if (has(file, "decoder.blocks.0.block.")) options.arch = "linknet";
+    if (has(file, "decoder.blocks.0.hl_conv.")) options.arch = "manet";
+  }
   if (const auto width = dimension(file, "decoder.center.top_conv.weight", 0);
       width > 0 && width < 65537)
     options.pab_channels = static_cast<int>(width);
-  if (has(file, ".attention1.attention.")) options.attention = Attention::scse;
+  if (has_attention(options.arch) && has(file, ".attention1.attention."))
+    options.attention = Attention::scse;
   for (const char* bias : {".conv1.0.bias", ".block.0.0.bias"})
     if (has(file, bias)) options.decoder_norm = DecoderNorm::identity;
 }
@@ -96,14 +99,14 @@ WeightsKind kind_of(const TensorFile& file) {
              : WeightsKind::encoder;
 }
 
-ModelOptions recognise(const TensorFile& file, ModelOptions asked, bool encoder_given) {
+ModelOptions recognise(const TensorFile& file, ModelOptions asked, GivenNames given) {
   const auto classes = dimension(file, "segmentation_head.0.weight", 0);
   const auto channels = input_channels(file);
   if (asked.classes == 0) asked.classes = classes > 0 && classes < 255 ? int(classes) : 1;
   if (asked.in_channels == 0)
     asked.in_channels = channels > 0 && channels < 513 ? int(channels) : 3;
-  if (encoder_given) return asked;
-  read_decoder(file, asked);
+  read_decoder(file, asked, given);
+  if (given.encoder) return asked;
   ModelOptions best = asked;
   std::size_t fewest = std::numeric_limits<std::size_t>::max();
   for (const std::string_view encoder : encoder_names()) {

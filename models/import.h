@@ -11,10 +11,15 @@ namespace fjord {
 enum class WeightsKind : std::uint8_t { model, encoder };
 WeightsKind kind_of(const TensorFile& file);
 
-/// The known network that the file's tensors fit best. `asked` has what is given: its encoder is
-/// kept when `encoder_given`, classes and input channels where they are not 0; what is open is read
-/// off the tensors. The best may still not fit; loading says how.
-ModelOptions recognise(const TensorFile& file, ModelOptions asked, bool encoder_given);
+/// Which names of a network are given, so not to be read off its tensors.
+struct GivenNames {
+  bool arch = false, encoder = false;
+};
+
+/// The known network that the file's tensors fit best. `asked` has what is given: its names where
+/// `given` says so, classes and input channels where they are not 0; what is open is read off the
+/// tensors. The best may still not fit; loading says how.
+ModelOptions recognise(const TensorFile& file, ModelOptions asked, GivenNames given);
 
 /// Fills a model's allocated parameters from a full model's file. A first convolution of 3 input
 /// channels is adapted by SMP's rule; a head of other classes is drawn by the seed; tensors that

@@ -2,6 +2,7 @@
 // Figures 2 to 4, as SMP builds it.
 #include <algorithm>
 
+#include "kernels/error.h"
 #include "models/blocks.h"
 
 namespace fjord {
@@ -49,6 +50,17 @@ Tensor fusion_block(Net net, Tensor x, Tensor skip, int channels, const ModelOpt
   return conv_relu(net / "conv2", x, {.channels = channels, .norm = norm});
 }
 
+// The attention is over all pairs of the deepest feature's pixels, which are counted in 32 bits.
+void demand_countable(Tensor image, Tensor deepest, const ModelOptions& options) {
+  constexpr std::int64_t side = 215;
+  const std::int64_t pixels = deepest.h() * deepest.w();
+  if (pixels <= side * side) return;
+  throw Error(ExitCode::usage, "image-size", fmt::format("images of {}x{}", image.h(), image.w()),
+              fmt::format("manet's attention is between every two of {} positions, {} is the most",
+                          pixels, side * side),
+              fmt::format("use --size {} or less", side << options.encoder_depth));
+}
+
 }  // namespace
 
 Tensor manet(Net net, Tensor image, const ModelOptions& options) {
@@ -56,6 +68,7 @@ Tensor manet(Net net, Tensor image, const ModelOptions& options) {
   const std::vector<Tensor> features = build_encoder(net / "encoder", image, options);
   const Net decoder = net / "decoder";
   const int depth = options.encoder_depth;
+  demand_countable(image, features[depth], options);
   Tensor x = position_attention(decoder / "center", features[depth], options.pab_channels);
   for (int i = 0; i + 1 < depth; ++i)
     x = fusion_block(decoder / "blocks" / i, x, features[depth - 1 - i],

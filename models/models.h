@@ -28,8 +28,16 @@ struct ModelOptions {
   bool freeze_encoder = false;
 };
 
-/// Throws Error{usage} for unknown names (with the nearest) and impossible combinations.
+/// Throws Error{usage} for unknown names (with the nearest), impossible combinations and options
+/// that the architecture does not have.
 void validate(const ModelOptions& options);
+
+/// Whether the architecture takes --decoder-attention.
+bool has_attention(std::string_view arch);
+/// What height and width of an image have to be divisible by: 1 where any size goes.
+int size_divisor(const ModelOptions& options);
+/// SMP's decoder channels, as many as the depth.
+std::vector<int> default_channels(int depth);
 
 /// image n x h x w x in_channels -> logits n x h x w x classes. The parameters' names are SMP's.
 Tensor build_model(Net net, Tensor image, const ModelOptions& options);

@@ -47,7 +47,40 @@ void demand(bool ok, std::string_view what, std::string_view why, std::string_vi
   if (!ok) throw Error(ExitCode::usage, "model-options", what, why, remedy);
 }
 
+// What SMP's constructor of the architecture does not take would be lost on the way to a file.
+void validate_decoder(const ModelOptions& options) {
+  const std::vector<int>& channels = options.decoder_channels;
+  const bool linknet = options.arch == "linknet";
+  if (options.attention != Attention::none) {
+    demand(has_attention(options.arch), "--decoder-attention scse",
+           fmt::format("{} has no such attention, only unet and unetplusplus have", options.arch),
+           "leave it out, or use --arch unet");
+    demand(std::ranges::all_of(channels, [](int c) { return c >= 16; }),
+           fmt::format("--decoder-channels {}", fmt::join(channels, ",")),
+           "--decoder-attention scse divides them by 16",
+           "use --decoder-channels of 16 or more, or leave --decoder-attention out");
+  }
+  demand(!linknet || std::ranges::equal(channels, default_channels(options.encoder_depth)),
+         fmt::format("--decoder-channels {}", fmt::join(channels, ",")),
+         "linknet takes its decoder's channels from the encoder",
+         "leave --decoder-channels out, or use --arch unet");
+  demand(!linknet || options.interpolation == Interpolation::nearest, "decoder_interpolation",
+         "linknet enlarges by transposed convolutions", "leave it out, or use --arch unet");
+}
+
 }  // namespace
+
+bool has_attention(std::string_view arch) { return arch == "unet" || arch == "unetplusplus"; }
+
+int size_divisor(const ModelOptions& options) {
+  return options.arch == "unet" ? 1 : 1 << options.encoder_depth;
+}
+
+std::vector<int> default_channels(int depth) {
+  std::vector<int> channels = ModelOptions{}.decoder_channels;
+  channels.resize(std::min(static_cast<std::size_t>(std::max(depth, 0)), channels.size()));
+  return channels;
+}
 
 void validate(const ModelOptions& options) {
   find(architectures(), "arch", options.arch);
@@ -69,6 +102,7 @@ void validate(const ModelOptions& options) {
   demand(std::ranges::all_of(channels, [](int c) { return c >= 1; }), given,
          "every block of the decoder needs at least one channel",
          "use --decoder-channels with positive numbers");
+  validate_decoder(options);
 }
 
 std::vector<Tensor> build_encoder(Net net, Tensor image, const ModelOptions& options) {

@@ -138,6 +138,10 @@ check_determinism() {
   done
 }
 
+# The beginnings of every slot's name: each kernel's small cases.
+sanitized=activate,add,augment,avg_pool,batch_norm,channel,confusion,conv_,copy,ema,formula_loss,gradient,loss,lovasz,matrix
+sanitized+=,max_pool,pixel,prepare,random,relu,resize,scale_shift,sgd,adamw,split_softmax,upsample,window
+
 check_sanitizer() {
   local tool status
   if ! command -v compute-sanitizer >/dev/null; then
@@ -146,7 +150,7 @@ check_sanitizer() {
   fi
   for tool in memcheck racecheck initcheck synccheck; do
     status=0
-    FJORD_SLOTS=batch_norm,relu,add,copy,max_pool,upsample,conv_,loss,lovasz,confusion,augment,adamw,sgd,scale_shift,prepare,gradient run "sanitizer-$tool" \
+    FJORD_SLOTS=$sanitized run "sanitizer-$tool" \
       timeout 1800 compute-sanitizer --tool $tool --error-exitcode 99 "$(bin gpu/test_kernels_cuda)" "--test-case=*bf16*" || status=$?
     result "sanitizer $tool" $status "$(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$build/log/sanitizer-$tool" | tail -n 1 | tr -d '=')"
   done
@@ -206,7 +210,6 @@ time_peers() {
       echo "| $turn | PyTorch $mode | $(number median_ms <<<"$json") | $(number images_per_s <<<"$json") | $(number peak_gpu_mib <<<"$json") |"
     done
   done
-  time_tensorrt
 }
 
 # Inference by TensorRT, of the network as PyTorch exports it.
@@ -214,8 +217,10 @@ time_tensorrt() {
   local trtexec
   trtexec=$(command -v trtexec || ls /usr/src/tensorrt/bin/trtexec 2>/dev/null || true)
   echo
+  echo "## TensorRT, 512x512, batch 8"
+  echo
   if [ -z "$trtexec" ]; then
-    echo "TensorRT is left out: there is no trtexec."
+    echo "Left out: there is no trtexec."
     return
   fi
   if ! "$python" - "$build/unet.onnx" >"$build/log/onnx" 2>&1 <<'END'
@@ -224,11 +229,14 @@ net = smp.create_model("Unet", encoder_name="resnet34", encoder_weights=None, cl
 torch.onnx.export(net, torch.zeros(8, 3, 512, 512), sys.argv[1], opset_version=17)
 END
   then
-    echo "TensorRT is left out: PyTorch could not export the network (log/onnx)."
+    echo "Left out: $python could not export the network with PyTorch (log/onnx)."
     return
   fi
-  run tensorrt "$trtexec" "--onnx=$build/unet.onnx" --fp16 --useCudaGraph --noDataTransfers || true
-  echo "TensorRT, fp16, one batch of 8: $(sed -nE 's/.*GPU Compute Time: .*median = ([0-9.]+) ms.*/\1/p' "$build/log/tensorrt" | tail -n 1) ms."
+  if ! run tensorrt "$trtexec" "--onnx=$build/unet.onnx" --fp16 --useCudaGraph --noDataTransfers; then
+    echo "Failed: $(tail -n 1 "$build/log/tensorrt") (log/tensorrt)."
+    return
+  fi
+  echo "fp16: median $(sed -nE 's/.*GPU Compute Time: .*median = ([0-9.]+) ms.*/\1/p' "$build/log/tensorrt" | tail -n 1) ms."
 }
 
 : >"$output"
@@ -245,7 +253,7 @@ check_determinism
 check_sanitizer
 { echo; echo "## Goldens"; echo; grep '^|' "$build/log/goldens"; } | table
 say "times"
-{ time_fjord; time_peers; } | table
+{ time_fjord; time_peers; time_tensorrt; } | table
 { echo; echo "## Registers, spills, occupancy, instructions"; echo; grep '^|' "$build/log/compiled-kernels"; } | table >/dev/null
 say "written to $output: $faults checks failed"
 [ "$faults" -eq 0 ]

@@ -153,7 +153,10 @@ Scored score_model(EvaluateSettings& s) {
   const LabelMap map = label_map(s, network.record(), split);
   say("{} images, {}", split.samples.size(), to_string(network.framing()));
   Scored scored = nothing_scored(s, split, network.record().model.classes);
-  if (network.framing().resizes() && s.score_at == "network" && !scored.details)
+  const Framing framing = network.framing();
+  const int divisor = size_divisor(network.record().model);
+  const bool fits = framing.height % divisor == 0 && framing.width % divisor == 0;
+  if (framing.resizes() && fits && s.score_at == "network" && !scored.details)
     scored.confusion = score_resized(network, s, split, map);
   else
     score_each(network, s, split, map, scored);

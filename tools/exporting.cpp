@@ -2,6 +2,7 @@
 #include "tools/exporting.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "engine/model.h"
 #include "engine/state_dict.h"
@@ -52,13 +53,34 @@ Options options_of(ExportSettings& s) {
   return options;
 }
 
+// What the file says, and what flags say instead.
+ModelRecord record_of(const ModelFile& model, const ModelRequest& request) {
+  ModelRecord record = model.record;
+  if (request.normalize || request.range)
+    record.normalization = normalization_of(model.record, request, DType::u8);
+  if (request.size) record.framing = framing_of(model.record, request);
+  return record;
+}
+
 // The image size that the model was trained at, else a usual one.
-int tile_size(const ModelRecord& record, const ModelRequest& request) {
-  if (request.size && request.size->height > 0) return request.size->height;
+int tile_size(const ModelRecord& record) {
   const Framing framing = record.framing.value_or(Framing{});
   return static_cast<int>(framing.crops()     ? framing.crop_height
                           : framing.resizes() ? framing.height
                                               : 512);
+}
+
+// Deepness divides pixels by 255 before it standardises them, whatever they mean.
+void add_standardization(Metadata& metadata, const Normalization& normalization) {
+  std::vector<double> mean = normalization.mean, std = normalization.std;
+  const double ones = normalization.range / 255;
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    const bool none = normalization.kind == "none";
+    mean[i] = none ? 0 : mean[i] * ones;
+    std[i] = none ? 1.0 / 255 : std[i] * ones;
+  }
+  metadata["standardization_mean"] = Json(mean).dump();
+  metadata["standardization_std"] = Json(std).dump();
 }
 
 // What fjord's files say, and the keys that the QGIS plugin Deepness reads.
@@ -70,15 +92,52 @@ Metadata onnx_metadata(const ModelRecord& record, const ExportSettings& s) {
     names[fmt::format("{}", k++)] = name;
   metadata["model_type"] = Json("Segmentor").dump();
   metadata["class_names"] = names.dump();
-  metadata["tiles_size"] = Json(tile_size(record, s.request)).dump();
+  metadata["tiles_size"] = Json(tile_size(record)).dump();
   metadata["tiles_overlap"] = Json(15).dump();
   metadata["seg_thresh"] = Json(0.5).dump();
   if (s.resolution) metadata["resolution"] = Json(*s.resolution).dump();
-  if (record.normalization && record.normalization->kind != "none") {
-    metadata["standardization_mean"] = Json(record.normalization->mean).dump();
-    metadata["standardization_std"] = Json(record.normalization->std).dump();
-  }
+  if (record.normalization) add_standardization(metadata, *record.normalization);
   return metadata;
+}
+
+// An exported model in a run folder would be taken for the run's; another's config.json be lost.
+void demand_own_folder(const fs::path& folder) {
+  std::set<std::string> names;
+  std::error_code ignored;  // of a folder that cannot be read, writing says why
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored))
+    names.insert(entry.path().filename().string());
+  names.erase("README.md");
+  if (names.empty() || names == std::set<std::string>{"config.json", "model.safetensors"}) return;
+  throw Error(ExitCode::usage, "not-empty", printable(folder.string()),
+              names.contains("checkpoints")
+                  ? "it is a run folder"
+                  : "it holds other files than an exported model's config.json and "
+                    "model.safetensors",
+              "name a new folder");
+}
+
+void demand_known_form(const fs::path& out, const ExportSettings& s) {
+  constexpr std::string_view kForms = "name an OUT.onnx, an OUT.safetensors or a folder";
+  const std::string form = out.extension().string(), name = printable(s.out);
+  std::error_code ignored;
+  if (form != ".onnx" && (s.probabilities || s.resolution))
+    throw Error(ExitCode::usage, "export", name,
+                "--probabilities and --resolution are of ONNX files",
+                "leave them out, or name an OUT.onnx");
+  if (out.filename() == "model.safetensors" &&
+      fs::exists(out.parent_path() / "checkpoints", ignored))
+    throw Error(ExitCode::usage, "export", name, "in a run folder it would stand for the run's own",
+                "name another file or folder");
+  if (form == ".onnx" || form == ".safetensors") return;
+  if (fs::is_directory(out, ignored)) return demand_own_folder(out);
+  if (fs::exists(out, ignored))
+    throw Error(ExitCode::usage, "export", name, "it is a file", kForms);
+  if (!form.empty())
+    throw Error(ExitCode::usage, "export", name,
+                fmt::format("'{}' is neither .onnx nor .safetensors, in small letters, nor does a "
+                            "new folder's name have a dot",
+                            printable(form)),
+                kForms);
 }
 
 void write_folder(const fs::path& folder, const Parameters& parameters, const ModelRecord& record) {
@@ -94,17 +153,10 @@ std::string write_model(const fs::path& out, const ModelRecord& record, Paramete
                {.probabilities = s.probabilities, .metadata = onnx_metadata(record, s)});
     return "onnx";
   }
-  if (s.probabilities || s.resolution)
-    throw Error(ExitCode::usage, "export", printable(s.out),
-                "--probabilities and --resolution are of ONNX files",
-                "leave them out, or name an OUT.onnx");
   if (out.extension() == ".safetensors") {
     save_state_dict(out, parameters, to_metadata(record));
     return "safetensors";
   }
-  if (fs::exists(out) && !fs::is_directory(out))
-    throw Error(ExitCode::usage, "export", printable(s.out), "it is a file",
-                "name an OUT.onnx, an OUT.safetensors or a folder");
   write_folder(out, parameters, record);
   return "folder";
 }
@@ -123,22 +175,23 @@ int export_model(int argc, char** argv) {
     if (fs::equivalent(model.weights, written, ignored))
       throw Error(ExitCode::usage, "same-file", printable(s.out), "it is the model to be read",
                   "name another file or folder");
+  demand_known_form(out, s);
+  const ModelRecord record = record_of(model, s.request);
   Parameters parameters;
   list_parameters(
-      parameters,
-      [&](Net net, Tensor image) { return build_model(net, image, model.record.model); },
-      model.record.model.in_channels);
+      parameters, [&](Net net, Tensor image) { return build_model(net, image, record.model); },
+      record.model.in_channels);
   parameters.allocate();
   const Loaded loaded = load_state_dict(model.weights, parameters);
   for (const std::string& line : loaded.notes) say(line);
-  const std::string kind = write_model(out, model.record, parameters, s);
-  print_result(s.common, fmt::format("{}: {} with {}, {}", printable(s.out),
-                                     model.record.model.arch, model.record.model.encoder, kind));
+  const std::string kind = write_model(out, record, parameters, s);
+  print_result(s.common, fmt::format("{}: {} with {}, {}", printable(s.out), record.model.arch,
+                                     record.model.encoder, kind));
   write_json(s.common, {{"kind", kind},
-                        {"arch", model.record.model.arch},
-                        {"encoder", model.record.model.encoder},
-                        {"in_channels", model.record.model.in_channels},
-                        {"classes", model.record.model.classes},
+                        {"arch", record.model.arch},
+                        {"encoder", record.model.encoder},
+                        {"in_channels", record.model.in_channels},
+                        {"classes", record.model.classes},
                         {"hash", loaded.hash}});
   return 0;
 }

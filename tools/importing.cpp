@@ -44,9 +44,9 @@ Options options_of(ImportSettings& s) {
   return options;
 }
 
-// What is known of the network before its tensors are looked at.
-ModelOptions known_options(const ImportSettings& s, const Options& options, const fs::path& in,
-                           const TensorFile& file, bool& encoder_known) {
+// What the file says it is; else what flags say, and of the rest what its tensors look like.
+ModelOptions network_of(const ImportSettings& s, const Options& options, const fs::path& in,
+                        const TensorFile& file) {
   const fs::path config = in / "config.json";
   std::optional<ModelOptions> said = model_options(file.name(), file.metadata());
   if (!said && fs::is_directory(in) && fs::exists(config)) {
@@ -55,7 +55,6 @@ ModelOptions known_options(const ImportSettings& s, const Options& options, cons
     said = read.options;
   }
   if (said) {
-    encoder_known = true;
     if (s.model.classes) said->classes = *s.model.classes;
     if (s.model.in_channels) said->in_channels = *s.model.in_channels;
     refuse_contradictions(options, s.model, *said, file.name());
@@ -64,7 +63,8 @@ ModelOptions known_options(const ImportSettings& s, const Options& options, cons
   ModelOptions asked = model_options_of(s.model, 1);
   asked.classes = s.model.classes.value_or(0);
   asked.in_channels = s.model.in_channels.value_or(0);
-  return asked;
+  return recognise(file, asked,
+                   {.arch = options.given("arch"), .encoder = options.given("encoder")});
 }
 
 std::string save_encoder(const fs::path& out, const Parameters& parameters,
@@ -90,10 +90,8 @@ int import_weights(int argc, char** argv) {
     throw Error(ExitCode::usage, "same-file", printable(s.out), "it is the file to be read",
                 "name another file");
 
-  bool encoder_known = options.given("encoder");
   const WeightsKind kind = kind_of(*file);
-  const ModelOptions network =
-      recognise(*file, known_options(s, options, in, *file, encoder_known), encoder_known);
+  const ModelOptions network = network_of(s, options, in, *file);
   Parameters parameters;
   list_parameters(
       parameters, [&](Net net, Tensor image) { return build_model(net, image, network); },

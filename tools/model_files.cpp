@@ -35,7 +35,8 @@ ModelOptions options_from_tensors(const ModelRequest& request, const TensorFile&
   ModelOptions asked = model_options_of(request.flags, 1);
   asked.in_channels = request.flags.in_channels.value_or(0);
   asked.classes = request.flags.classes.value_or(0);
-  const ModelOptions options = recognise(file, asked, true);
+  const ModelOptions options = recognise(
+      file, asked, {.arch = request.options && request.options->given("arch"), .encoder = true});
   say("{}: taken for {} with {}, {} channels, {} classes", file.name(), options.arch,
       options.encoder, options.in_channels, options.classes);
   return options;
@@ -59,6 +60,8 @@ void refuse_contradictions(const Options& options, const ModelFlags& flags,
   same("in-channels", text(flags.in_channels.value_or(0)), text(model.in_channels));
   same("classes", text(flags.classes.value_or(0)), text(model.classes));
   same("encoder-depth", text(flags.encoder_depth), text(model.encoder_depth));
+  same("decoder-attention", flags.decoder_attention.value_or(""),
+       model.attention == Attention::scse ? "scse" : "none");
   same("decoder-channels", list(flags.decoder_channels), list(model.decoder_channels));
 }
 

@@ -46,10 +46,13 @@ ModelOptions model_options_of(const ModelFlags& flags, int bands) {
                        .encoder_depth = flags.encoder_depth};
   if (flags.decoder_attention) options.attention = Attention::scse;
   const auto depth = static_cast<std::size_t>(flags.encoder_depth);
-  if (!flags.decoder_channels.empty())
-    options.decoder_channels = flags.decoder_channels;
-  else
-    options.decoder_channels.resize(std::min(depth, options.decoder_channels.size()));
+  if (flags.arch == "linknet" && !flags.decoder_channels.empty())
+    throw Error(ExitCode::usage, "model-options",
+                fmt::format("--decoder-channels {}", fmt::join(flags.decoder_channels, ",")),
+                "linknet takes its decoder's channels from the encoder",
+                "leave --decoder-channels out, or use --arch unet");
+  options.decoder_channels = flags.decoder_channels.empty() ? default_channels(flags.encoder_depth)
+                                                            : flags.decoder_channels;
   if (options.decoder_channels.size() != depth)
     throw Error(ExitCode::usage, "decoder-channels",
                 fmt::format("--decoder-channels {}", fmt::join(options.decoder_channels, ",")),

@@ -64,6 +64,36 @@ std::vector<float> network_input(const Image& image, const Normalization& normal
   return values;
 }
 
+// Where an index beyond the end falls when the image is mirrored at its border pixels, again and
+// again.
+std::int64_t mirrored(std::int64_t i, std::int64_t size) {
+  if (size == 1) return 0;
+  i %= 2 * size - 2;
+  return i < size ? i : 2 * size - 2 - i;
+}
+
+std::vector<float> reflected(const std::vector<float>& values, Shape from, Shape to) {
+  std::vector<float> padded;
+  padded.reserve(static_cast<std::size_t>(to.count()));
+  for (std::int64_t y = 0; y < to.h; ++y)
+    for (std::int64_t x = 0; x < to.w; ++x) {
+      const float* pixel =
+          values.data() + (mirrored(y, from.h) * from.w + mirrored(x, from.w)) * from.c;
+      padded.insert(padded.end(), pixel, pixel + from.c);
+    }
+  return padded;
+}
+
+// The top left part of rows of `width` pixels, of the size that `part` has.
+Logits cropped(const float* logits, std::int64_t width, Logits part) {
+  const std::int64_t row = std::int64_t{part.width} * part.classes;
+  for (std::int64_t y = 0; y < part.height; ++y) {
+    const float* from = logits + y * width * part.classes;
+    part.values.insert(part.values.end(), from, from + row);
+  }
+  return part;
+}
+
 }  // namespace
 
 Network::Network(const ModelRequest& request)
@@ -82,25 +112,30 @@ Network::Network(const ModelRequest& request)
                                   compute.precision, compute.algorithm, compute.filters);
 }
 
-Normalization Network::normalization(DType dtype) const {
-  if (record_.normalization && !request_.normalize) return *record_.normalization;
-  const int channels = record_.model.in_channels;
-  if (channels != 3 && !request_.normalize)
-    throw Error(ExitCode::usage, "normalize", name_of(name_),
+Normalization normalization_of(const ModelRecord& record, const ModelRequest& request,
+                               DType dtype) {
+  if (record.normalization && !request.normalize) {
+    Normalization own = *record.normalization;
+    own.range = request.range.value_or(own.range);
+    return own;
+  }
+  const int channels = record.model.in_channels;
+  if (channels != 3 && !request.normalize)
+    throw Error(ExitCode::usage, "normalize", printable(request.path),
                 "does not say how its input is normalised", "say it by --normalize unit or seed");
-  if (request_.normalize == "stats")
+  if (request.normalize == "stats")
     throw Error(ExitCode::usage, "normalize", "--normalize stats",
                 "the statistics are those of a training set", "use imagenet, seed, unit or none");
-  return make_normalization({request_.normalize.value_or("imagenet"), request_.range}, channels,
+  return make_normalization({request.normalize.value_or("imagenet"), request.range}, channels,
                             dtype, {}, threads());
 }
 
-Framing Network::framing() const {
-  if (request_.size)
-    return {.height = request_.size->height,
-            .width = request_.size->width,
-            .resampling = record_.framing ? record_.framing->resampling : Resampling::nearest};
-  if (record_.framing && record_.framing->resizes()) return *record_.framing;
+Framing framing_of(const ModelRecord& record, const ModelRequest& request) {
+  if (request.size)
+    return {.height = request.size->height,
+            .width = request.size->width,
+            .resampling = record.framing ? record.framing->resampling : Resampling::nearest};
+  if (record.framing && record.framing->resizes()) return *record.framing;
   return {};
 }
 
@@ -120,13 +155,15 @@ Logits Network::run(const Image& image) {
   const Framing size = framing();
   const Image framed =
       size.resizes() ? resize_image(image, size.height, size.width, size.resampling) : image;
-  const std::vector<float> values = network_input(framed, normalization(image.dtype));
-  const float* logits =
-      evaluator_->predict({1, framed.height, framed.width, framed.bands}, values.data());
+  const Shape own{1, framed.height, framed.width, framed.bands};
+  const int divisor = size_divisor(record_.model);
+  const Shape run{1, (own.h + divisor - 1) / divisor * divisor,
+                  (own.w + divisor - 1) / divisor * divisor, own.c};
+  std::vector<float> values = network_input(framed, normalization(image.dtype));
+  if (run != own) values = reflected(values, own, run);
   const int classes = record_.model.classes;
-  return {
-      framed.height, framed.width, classes,
-      std::vector<float>(logits, logits + std::int64_t{framed.height} * framed.width * classes)};
+  return cropped(evaluator_->predict(run, values.data()), run.w,
+                 {framed.height, framed.width, classes, {}});
 }
 
 namespace {

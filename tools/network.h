@@ -31,6 +31,12 @@ struct Logits {
   std::vector<float> values;
 };
 
+/// The normalisation that the request and the model ask for, for images of that type where neither
+/// says it.
+Normalization normalization_of(const ModelRecord& record, const ModelRequest& request, DType dtype);
+/// --size, else as it was trained; crops and files of other programs run at the image's own size.
+Framing framing_of(const ModelRecord& record, const ModelRequest& request);
+
 class Network {
  public:
   /// Throws Error{usage} for a path that is no model, Error{model_file} for a damaged one.
@@ -38,15 +44,16 @@ class Network {
 
   const ModelRecord& record() const { return record_; }
   const std::string& name() const { return name_; }
-  /// The normalisation, for images of that type where the file does not say.
-  Normalization normalization(DType dtype) const;
-  /// --size, else as it was trained; crops and files of other programs run at the image's own size.
-  Framing framing() const;
+  Normalization normalization(DType dtype) const {
+    return normalization_of(record_, request_, dtype);
+  }
+  Framing framing() const { return framing_of(record_, request_); }
   Evaluator& evaluator() { return *evaluator_; }
 
   /// Reads an image as this model takes it (grey repeated, bands checked, nodata as 0).
   Image read(const std::filesystem::path& path) const;
-  /// Resizes, normalises, runs.
+  /// Resizes, normalises, runs. Sizes that the architecture does not take are padded by reflection
+  /// at the bottom and the right, and the logits cropped.
   Logits run(const Image& image);
 
  private:

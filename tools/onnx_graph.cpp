@@ -14,46 +14,47 @@ using Sizes = std::vector<std::int64_t>;
 
 Act act_of(const Word& word) { return static_cast<Act>(word.integer("act")); }
 
-void demand(bool ok, const Word& word, std::string_view why) {
+}  // namespace
+
+void OnnxGraph::demand(bool ok, const Word& word, std::string_view why) {
   if (!ok)
     throw Error(ExitCode::usage, "onnx", word.path + word.op, why,
                 "export to a .safetensors or to a folder");
 }
-
-}  // namespace
 
 void OnnxGraph::write() {
   for (const Word& word : tape_.words) write(word);
 }
 
 void OnnxGraph::write(const Word& word) {
+  using Writer = void (OnnxGraph::*)(const Word&);
+  static const std::map<std::string_view, Writer> writers = {
+      {"conv2d", &OnnxGraph::bare_convolution},
+      {"conv_transpose2d", &OnnxGraph::transposed_convolution},
+      {"batch_norm", &OnnxGraph::batch_norm},
+      {"max_pool", &OnnxGraph::max_pool},
+      {"avg_pool", &OnnxGraph::avg_pool},
+      {"pad", &OnnxGraph::pad},
+      {"resize", &OnnxGraph::resize},
+      {"upsample_concat", &OnnxGraph::upsample_concat},
+      {"fold_channels", &OnnxGraph::fold_channels},
+      {"split_softmax", &OnnxGraph::split_softmax},
+      {"matrix_multiply", &OnnxGraph::matrix_multiply},
+      {"transposed", &OnnxGraph::transposed}};
   const auto name = [&](std::size_t i) { return name_of(word.inputs[i]); };
   const auto set = [&](std::string value) { names_[word.output] = std::move(value); };
-  if (word.op == "conv2d") {
-    if (!normalization_of(word)) convolution(word, nullptr);
-  } else if (word.op == "conv_transpose2d") {
-    transposed_convolution(word);
-  } else if (word.op == "batch_norm") {
-    batch_norm(word);
-  } else if (word.op == "activate") {
+  if (const auto writer = writers.find(word.op); writer != writers.end())
+    (this->*writer->second)(word);
+  else if (word.op == "activate")
     set(activation(act_of(word), name(0)));
-  } else if (word.op == "add") {
+  else if (word.op == "add")
     set(node("Add", {name(0), name(1)}));
-  } else if (word.op == "multiply") {
+  else if (word.op == "multiply")
     set(node("Mul", {name(0), name(1)}));
-  } else if (word.op == "channel_means") {
+  else if (word.op == "channel_means")
     set(node("GlobalAveragePool", {name(0)}));
-  } else if (word.op == "max_pool") {
-    max_pool(word);
-  } else if (word.op == "pad") {
-    pad(word);
-  } else if (word.op == "upsample_concat") {
-    upsample_concat(word);
-  } else if (word.op == "resize") {
-    set(resized(word.inputs[0], word.output, static_cast<Interpolation>(word.integer("mode"))));
-  } else {
+  else
     demand(false, word, "the ONNX export does not know this operation");
-  }
 }
 
 std::string OnnxGraph::node(const std::string& op, const std::vector<std::string>& inputs) {
@@ -68,7 +69,10 @@ std::string OnnxGraph::node(const std::string& op, const std::vector<std::string
 
 const std::string& OnnxGraph::name_of(const Slot* slot) const {
   const auto found = names_.find(slot);
-  check(found != names_.end(), slot->name, "no word has made this tensor");
+  if (found == names_.end())
+    throw Error(ExitCode::usage, "onnx", slot->name,
+                "the ONNX export does not know the operation that made it",
+                "export to a .safetensors or to a folder");
   return found->second;
 }
 
@@ -87,6 +91,10 @@ const Word* OnnxGraph::convolution_of(const Word& normalization) const {
   const auto made = std::ranges::find(tape_.words, normalization.inputs[0], &Word::output);
   if (made == tape_.words.end() || made->op != "conv2d") return nullptr;
   return normalization_of(*made) == &normalization ? &*made : nullptr;
+}
+
+void OnnxGraph::bare_convolution(const Word& word) {
+  if (!normalization_of(word)) convolution(word, nullptr);
 }
 
 // With a normalisation, y = gamma (conv(x) + b - mean) / std + beta is a convolution of other
@@ -169,56 +177,6 @@ std::string OnnxGraph::activation(Act act, const std::string& x) {
       return node("Sigmoid", {x});
   }
   return x;
-}
-
-void OnnxGraph::max_pool(const Word& word) {
-  names_[word.output] = node("MaxPool", {name_of(word.inputs[0])});
-  const std::int64_t k = word.integer("kernel"), s = word.integer("stride"),
-                     p = word.integer("padding");
-  ints("kernel_shape", {k, k});
-  ints("strides", {s, s});
-  ints("pads", {p, p, p, p});
-  integer("ceil_mode", word.integer("ceil"));
-}
-
-void OnnxGraph::pad(const Word& word) {
-  const Sizes border = {0, 0, word.integer("top"),    word.integer("left"),
-                        0, 0, word.integer("bottom"), word.integer("right")};
-  names_[word.output] =
-      node("Pad", {name_of(word.inputs[0]), constant(fmt::format("border_{}", nodes_), border)});
-}
-
-void OnnxGraph::upsample_concat(const Word& word) {
-  const Slot *low = word.inputs[0], *skip = word.inputs[1];
-  const std::string y = resized(low, skip ? skip : word.output, Interpolation::nearest);
-  names_[word.output] = skip ? node("Concat", {y, name_of(skip)}) : y;
-  if (skip) integer("axis", 1);
-}
-
-// The size that is wanted is that of the first tensor which had it while recording: the image or a
-// feature of it. The recorded image has another size at every level, so that this is no accident.
-std::string OnnxGraph::resized(const Slot* x, const Slot* y, Interpolation mode) {
-  const Slot* like = nullptr;
-  for (const Word& word : tape_.words)
-    for (const Slot* input : word.inputs)
-      if (!like && input && names_.contains(input) && input->shape.h == y->shape.h &&
-          input->shape.w == y->shape.w)
-        like = input;
-  check(like != nullptr, y->name, "nothing else has {}x{} pixels", y->shape.h, y->shape.w);
-  const std::string batch = node("Shape", {name_of(x)});
-  integer("end", 2);
-  const std::string pixels = node("Shape", {name_of(like)});
-  integer("start", 2);
-  const std::string size = node("Concat", {batch, pixels});
-  integer("axis", 0);
-  const bool nearest = mode == Interpolation::nearest || mode == Interpolation::nearest_exact;
-  check(mode != Interpolation::area, y->name, "ONNX resizes by no averages of areas");
-  const std::string output = node("Resize", {name_of(x), "", "", size});
-  text("mode", nearest ? "nearest" : mode == Interpolation::bilinear ? "linear" : "cubic");
-  const bool corners = mode == Interpolation::nearest;
-  text("coordinate_transformation_mode", corners ? "asymmetric" : "half_pixel");
-  if (nearest) text("nearest_mode", corners ? "floor" : "round_prefer_ceil");
-  return output;
 }
 
 std::vector<float> OnnxGraph::values(const Slot* slot) const {

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/tape.h"
@@ -29,15 +30,28 @@ class OnnxGraph {
 
  private:
   void write(const Word& word);
+  static void demand(bool ok, const Word& word, std::string_view why);
+  void bare_convolution(const Word& word);
   void convolution(const Word& word, const Word* norm);
   void transposed_convolution(const Word& word);
   void batch_norm(const Word& word);
   std::string residual_and_act(const Word& norm, std::string value);
   std::string activation(Act act, const std::string& x);
+  void window(const Word& word);
   void max_pool(const Word& word);
+  void avg_pool(const Word& word);
   void pad(const Word& word);
+  void resize(const Word& word);
   void upsample_concat(const Word& word);
-  std::string resized(const Slot* x, const Slot* y, Interpolation mode);
+  std::string resized(const Word& word, const Slot* y, Interpolation mode);
+
+  void fold_channels(const Word& word);
+  void split_softmax(const Word& word);
+  void matrix_multiply(const Word& word);
+  void transposed(const Word& word);
+  std::string reshaped(const std::string& x, const std::vector<std::int64_t>& sizes);
+  std::string permuted(const std::string& x, const std::vector<std::int64_t>& axes);
+  std::string image_like(const std::string& x, std::int64_t channels, const Slot* like);
 
   const Word* normalization_of(const Word& convolution) const;
   const Word* convolution_of(const Word& normalization) const;

@@ -177,20 +177,20 @@ void RunFolder::write_command(int argc, const char* const* argv) const {
   file << line << "\n";
 }
 
-void RunFolder::write_environment(const std::string& isa) const {
+void RunFolder::write_environment(const RunDevice& device) const {
   utsname system{};
   ::uname(&system);
-  const nlohmann::ordered_json object = {{"fjord", FJORD_VERSION},
-                                         {"compiler", __VERSION__},
-                                         {"processor", processor()},
-                                         {"cores", std::thread::hardware_concurrency()},
-                                         {"threads", threads()},
-                                         {"device", "cpu"},
-                                         {"isa", isa},
-                                         {"system", system.sysname},
-                                         {"release", system.release},
-                                         {"host", system.nodename},
-                                         {"started", utc_now()}};
+  nlohmann::ordered_json object = {
+      {"fjord", FJORD_VERSION},   {"compiler", __VERSION__},
+      {"processor", processor()}, {"cores", std::thread::hardware_concurrency()},
+      {"threads", threads()},     {"device", device.backend},
+      {"isa", device.isa},        {"precision", device.precision},
+      {"system", system.sysname}, {"release", system.release},
+      {"host", system.nodename},  {"started", utc_now()}};
+  if (!device.card.empty()) {
+    object["card"] = device.card;
+    object["convolutions"] = device.timed_convolutions ? "timed" : "by rule";
+  }
   write_file_atomically(
       path_ / "environment.json",
       object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");

@@ -12,6 +12,13 @@ struct RunRequest {
   std::string data = {}, arch = {}, encoder = {};  // what a numbered run is named after
 };
 
+/// What computes a run.
+struct RunDevice {
+  std::string isa, backend, card;  // card: empty on the CPU
+  std::string precision;
+  bool timed_convolutions = false;  // chosen by FJORD_CUDNN_TUNE
+};
+
 /// An open run: locked until destroyed, so that no second program trains in it.
 class RunFolder {
  public:
@@ -32,8 +39,8 @@ class RunFolder {
   void start_afresh() const;
   /// Appends the command, quoted so that it can be pasted.
   void write_command(int argc, const char* const* argv) const;
-  /// Versions, processor, threads, instruction set: what equal bits depend on.
-  void write_environment(const std::string& isa) const;
+  /// Versions, processor, card, threads, instruction set: what equal bits depend on.
+  void write_environment(const RunDevice& device) const;
 
  private:
   RunFolder(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}

@@ -113,10 +113,19 @@ void start_computing(TrainSettings& settings) {
   settings.common.isa = to_string(cpu_isa());
 }
 
+RunDevice device_of(const TrainSettings& settings) {
+  const bool card = settings.common.device == to_string(Backend::cuda);
+  return {.isa = settings.common.isa,
+          .backend = settings.common.device,
+          .card = card ? device(Backend::cuda).name() : "",
+          .precision = *settings.compute.precision,
+          .timed_convolutions = card && tuning_of_environment().timed};
+}
+
 void describe(const RunFolder& folder, const TrainSettings& settings, int argc, char** argv) {
   open_log(folder / "log.txt");
   folder.write_command(argc, argv);
-  folder.write_environment(settings.common.isa);
+  folder.write_environment(device_of(settings));
   say("run: {}", printable(folder.path().string()));
 }
 

@@ -110,6 +110,7 @@ Tensor fold_channels(Net net, Tensor x, int groups) {
         to_string(x.shape()), groups);
   Tensor y = net.tensor({x.n(), x.h(), x.w(), x.c() / groups}, "folded");
   y.slot->needs_grad = x.needs_grad();
+  net.word("fold_channels", {x}, y, {{"groups", groups}});
   net.record(channel_fold, in(net.materialize(x)), out(y));
   net.on_backward(y, [=] {
     if (Out dx = net.grad_sink(x)) net.record(channel_repeat, in(net.grad(y)), dx);
@@ -118,10 +119,12 @@ Tensor fold_channels(Net net, Tensor x, int groups) {
 }
 
 Tensor split_softmax(Net net, Tensor x, SplitSoftmax split) {
-  check(x.c() % (split.groups * split.splits) == 0, net.path, "split_softmax of {}",
-        to_string(x.shape()));
+  check(split.groups > 0 && split.splits > 0 &&
+            x.c() % (std::int64_t{split.groups} * split.splits) == 0,
+        net.path, "split_softmax of {}", to_string(x.shape()));
   Tensor y = net.tensor(x.shape(), "softmax");
   y.slot->needs_grad = x.needs_grad();
+  net.word("split_softmax", {x}, y, {{"groups", split.groups}, {"splits", split.splits}});
   net.record(split_softmax_forward, in(net.materialize(x)), out(y), split);
   net.on_backward(y, [=] {
     if (Out dx = net.grad_sink(x))

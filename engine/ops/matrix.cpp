@@ -14,6 +14,11 @@ Tensor matrix_multiply(Net net, Tensor a, Tensor b, MatrixProduct product, Shape
         to_string(shape));
   Tensor y = net.tensor(shape, "product");
   y.slot->needs_grad = a.needs_grad() || b.needs_grad();
+  net.word("matrix_multiply", {a, b}, y,
+           {{"rows", static_cast<double>(m.rows)},
+            {"columns", static_cast<double>(m.columns)},
+            {"inner", static_cast<double>(m.inner)},
+            {"transpose_b", m.transpose_b}});
   net.record(matrix_product, in(net.materialize(a)), in(net.materialize(b)), out(y), m);
   net.on_backward(y, [=] {
     const Tensor dy = net.grad(y);
@@ -37,6 +42,7 @@ Tensor transposed(Net net, Tensor x, std::int64_t rows) {
   const std::int64_t columns = x.shape().count() / x.n() / rows;
   Tensor y = net.tensor(x.shape(), "transposed");
   y.slot->needs_grad = x.needs_grad();
+  net.word("transposed", {x}, y, {{"rows", static_cast<double>(rows)}});
   net.record(matrix_transpose, in(net.materialize(x)), out(y), rows);
   net.on_backward(y, [=] {
     if (Out dx = net.grad_sink(x)) net.record(matrix_transpose, in(net.grad(y)), dx, columns);

@@ -99,6 +99,12 @@ Tensor avg_pool(Net net, Tensor x, AvgPool2d pool) {
   check(h > 0 && w > 0, net.path, "avg_pool got {}x{} pixels", x.h(), x.w());
   Tensor y = net.tensor({x.n(), h, w, x.c()}, "pool");
   y.slot->needs_grad = x.needs_grad();
+  net.word("avg_pool", {x}, y,
+           {{"kernel", pool.window.kernel},
+            {"stride", pool.window.stride},
+            {"padding", pool.window.padding},
+            {"ceil", pool.window.ceil},
+            {"count_padding", pool.count_padding}});
   net.record(avg_pool_forward, in(net.materialize(x)), out(y), pool);
   net.on_backward(y, [=] {
     if (Out dx = net.grad_sink(x)) net.record(avg_pool_backward, in(net.grad(y)), dx, pool);

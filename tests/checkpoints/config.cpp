@@ -125,4 +125,54 @@ TEST_CASE("a decoder's options go into config.json and come back") {
   CHECK(parse_smp_config("c.json", linknet).options.encoder_depth == 4);
 }
 
+namespace {
+
+bool accepts(const ModelOptions& options) {
+  try {
+    validate(options);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every option that an architecture accepts is there again after saving") {
+  int accepted = 0;
+  for (const std::string_view arch : architecture_names())
+    for (const Attention attention : {Attention::none, Attention::scse})
+      for (const Interpolation interpolation : {Interpolation::nearest, Interpolation::bicubic})
+        for (const DecoderNorm norm : {DecoderNorm::batchnorm, DecoderNorm::identity})
+          for (const auto& channels : {default_channels(4), std::vector<int>{96, 48, 32, 16}}) {
+            const ModelOptions made{.arch = std::string(arch),
+                                    .encoder_depth = 4,
+                                    .decoder_channels = channels,
+                                    .attention = attention,
+                                    .interpolation = interpolation,
+                                    .decoder_norm = norm};
+            if (!accepts(made)) continue;
+            ++accepted;
+            const ModelConfig config = parse_smp_config("c.json", smp_config(made));
+            CAPTURE(smp_config(made));
+            CHECK(config.notes.empty());
+            CHECK(config.options.arch == made.arch);
+            CHECK(config.options.attention == made.attention);
+            CHECK(config.options.interpolation == made.interpolation);
+            CHECK(config.options.decoder_norm == made.decoder_norm);
+            CHECK(config.options.decoder_channels == made.decoder_channels);
+          }
+  CHECK(accepted == 16 + 16 + 8 + 2);  // unet, unetplusplus, manet, linknet
+}
+
+TEST_CASE("a config's options that its class does not have are noted and left") {
+  const ModelConfig config = parse_smp_config(
+      "c.json",
+      R"({"_model_class":"Linknet","decoder_attention_type":"scse","decoder_channels":[9,9,9,9,9]})");
+  CHECK(config.notes ==
+        std::vector<std::string>{"c.json: 'decoder_attention_type' has no effect on linknet",
+                                 "c.json: 'decoder_channels' has no effect on linknet"});
+  CHECK(accepts(config.options));
+}
+
 }  // namespace fjord::test

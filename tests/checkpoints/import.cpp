@@ -47,11 +47,27 @@ TEST_CASE("a file's encoder, classes and channels are recognised") {
   asked.encoder = "resnet34", asked.classes = 0, asked.in_channels = 0;
   const auto file = open_tensors(made.path);
   CHECK(kind_of(*file) == WeightsKind::model);
-  const ModelOptions found = recognise(*file, asked, false);
+  const ModelOptions found = recognise(*file, asked, {});
   CHECK(found.encoder == "resnet18");
   CHECK(found.classes == 3);
   CHECK(found.in_channels == 3);
-  CHECK(recognise(*file, asked, true).encoder == "resnet34");
+  CHECK(recognise(*file, asked, {.encoder = true}).encoder == "resnet34");
+}
+
+TEST_CASE("the decoder is read off the tensors whether or not the encoder is given") {
+  for (const std::string_view arch : architecture_names()) {
+    ModelOptions options = kSmall;
+    options.arch = arch;
+    if (arch == "linknet") options.decoder_channels = default_channels(3);
+    ModelFileOf made(options);
+    made.write();
+    const auto file = open_tensors(made.path);
+    ModelOptions asked = options;
+    asked.arch = "unet";
+    CHECK(recognise(*file, asked, {.encoder = true}).arch == arch);
+    CHECK(recognise(*file, asked, {.arch = true, .encoder = true}).arch == "unet");
+    CHECK(recognise(*file, asked, {.arch = true}).arch == "unet");
+  }
 }
 
 TEST_CASE("another head and other input channels are met by SMP's rules, and said") {

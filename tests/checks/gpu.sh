@@ -35,8 +35,25 @@ expect "$output" '^\| determinism bf16 \| passed \| 5 runs: 5 x 0123456789abcdef
 expect "$output" '^\| graph bf16 \| passed'
 expect "$output" '^\| train \| 512 \| 8 \| bf16 \| 4.4 \| 1800.5 \| 1329 \|'
 expect "$output" 'Left out: no --peers'
+expect "$output" '^## TensorRT'
 expect "$output" '0 checks failed'
 expect "$(cat "$folder/build/gpu-results.md")" '^\| copy \| sm_90 \|'
+
+stand_in bin/python 'case $1 in */train_step.py) echo "{\"median_ms\": 10.5, \"images_per_s\": 762, \"peak_gpu_mib\": 2500}" ;; esac'
+stand_in bin/trtexec 'echo "[I] GPU Compute Time: min = 1 ms, max = 3 ms, mean = 2 ms, median = 1.75 ms, percentile(90%) = 2 ms"'
+output=$(gpu --peers "$folder" --python "$folder/bin/python")
+expect "$output" '^\| 3 \| PyTorch --amp bf16 --compile max-autotune \| 10.5 \| 762 \| 2500 \|'
+expect "$output" '^fp16: median 1.75 ms'
+stand_in bin/trtexec 'echo "no such layer"; exit 1'
+expect "$(gpu --python "$folder/bin/python")" "Failed: no such layer"
+
+# compute-sanitizer sees the kernels of every slot.
+beginnings=$(sed -nE 's/^sanitized\+?=,?//p' "$root/tests/gpu.sh" | paste -sd '|' | tr ',' '|')
+slots=$(cat "$root"/kernels/*.h | tr '\n' ' ' | grep -oE 'inline Kernel<[^;]*\{"[a-z_0-9]+"\}' | grep -oE '"[a-z_0-9]+"' | tr -d '"')
+[ "$(wc -l <<<"$slots")" -ge 40 ] || { echo "no slots were found in kernels/*.h"; failed=1; }
+while IFS= read -r slot; do
+  grep -qE "^($beginnings)" <<<"$slot" || { echo "tests/gpu.sh does not sanitize $slot"; failed=1; }
+done <<<"$slots"
 
 stand_in build/tests/cuda/gpu/cuda_steps 'echo "loss 0.5 hash $(printf %016x $RANDOM$RANDOM) ms 3"'
 stand_in build/tests/cuda/gpu/test_kernels_cuda 'exit 1'

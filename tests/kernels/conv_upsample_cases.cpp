@@ -35,7 +35,8 @@ OpCase named(const char* slot, const Block& block, Write mode, std::int64_t redu
           .reduction = reduction,
           .features = {"low", "dlow", "skip", "dskip", "weight", "y", "dy"},
           .roundings = 4,
-          .amplification = 8.2,  // of Winograd on the CPU: docs/cpu-speed.md
+          // Of Winograd on the CPU (docs/cpu-speed.md), which takes layers of 16 channels or more.
+          .amplification = std::min(block.outputs, block.low.c + block.skip) < 16 ? 1 : 8.2,
           .from_features = {"dweight"}};
 }
 

@@ -109,7 +109,7 @@ void add_resize(std::vector<OpCase>& cases, Shape x, std::int64_t h, std::int64_
                   mode == Write::add ? " added" : "");
   cases.push_back({.slot = "resize_forward",
                    .what = what,
-                   .reduction = 256,  // of 16 values; their weights are rounded too
+                   .reduction = 16,
                    .tensors = {read("x", x), write("y", y, mode)},
                    .features = {"x", "y"},
                    .run = [=](Operands& t, Stream& stream) {
@@ -117,7 +117,7 @@ void add_resize(std::vector<OpCase>& cases, Shape x, std::int64_t h, std::int64_
                    }});
   cases.push_back({.slot = "resize_backward",
                    .what = what,
-                   .reduction = 1024,
+                   .reduction = 64,
                    .tensors = {read("dy", y), write("dx", x, mode)},
                    .features = {"dy", "dx"},
                    .run = [=](Operands& t, Stream& stream) {

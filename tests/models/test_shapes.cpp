@@ -79,6 +79,34 @@ TEST_CASE("impossible options name themselves and the way out") {
         std::string::npos);
 }
 
+TEST_CASE("options that an architecture does not have are refused") {
+  for (const char* arch : {"unet", "unetplusplus"})
+    CHECK(message({.arch = arch, .attention = Attention::scse}) == "accepted");
+  for (const char* arch : {"linknet", "manet"})
+    CHECK(message({.arch = arch, .attention = Attention::scse}).find("has no such attention") !=
+          std::string::npos);
+  CHECK(message({.decoder_channels = {64, 32, 16, 16, 8}, .attention = Attention::scse})
+            .starts_with("error[E-model-options] --decoder-channels 64,32,16,16,8 - "
+                         "--decoder-attention scse divides them by 16"));
+  CHECK(message({.decoder_channels = {64, 32, 16, 16, 8}}) == "accepted");
+  CHECK(message({.arch = "linknet"}) == "accepted");
+  CHECK(message({.arch = "linknet", .decoder_channels = {64, 32, 16, 16, 8}})
+            .find("linknet takes its decoder's channels from the encoder") != std::string::npos);
+  CHECK(message({.arch = "linknet", .interpolation = Interpolation::bilinear})
+            .find("decoder_interpolation") != std::string::npos);
+  CHECK(message({.arch = "manet", .interpolation = Interpolation::bilinear}) == "accepted");
+}
+
+TEST_CASE("manet's attention is refused where its pairs of positions cannot be counted") {
+  for (const std::int64_t size : {8192, 65536}) {
+    const auto record = [&] {
+      golden::ModelRun({.model = {.arch = "manet", .encoder = "resnet18"},
+                        .image = {.n = 1, .h = size, .w = size, .c = 3}});
+    };
+    CHECK_THROWS_WITH_AS(record(), doctest::Contains("use --size 6880 or less"), Error);
+  }
+}
+
 TEST_CASE("an image of other channels than the model's is refused") {
   enable_cpu_kernels();
   CHECK_THROWS_WITH_AS(

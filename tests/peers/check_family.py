@@ -1,4 +1,4 @@
-"""Every encoder and architecture: randomly initialised SMP models through fjord and back to SMP."""
+"""Encoders and architectures: randomly initialised SMP models through fjord and back to SMP."""
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -15,7 +15,6 @@ FAMILY = [*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "resnext50_32x4d",
           *(f"efficientnet-b{n}" for n in range(8)), *(f"timm-efficientnet-b{n}" for n in range(9)),
           *(f"timm-resnest{n}" for n in ("14d", "26d", "50d", "101e", "200e", "269e",
                                          "50d_4s2x40d", "50d_1s4x24d"))]
-LARGE = ["resnext101_32x32d", "resnext101_32x48d"]  # gigabytes: only when named
 COMBINED = ("resnet34", "efficientnet-b0", "timm-resnest14d", "se_resnext50_32x4d", "mobilenet_v2")
 ARCHITECTURES = ("UnetPlusPlus", "MAnet", "Linknet")
 OPTIONS = [{"decoder_attention_type": "scse"}, {"decoder_use_norm": False},

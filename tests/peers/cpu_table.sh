@@ -6,7 +6,7 @@
 # V              a Python virtual environment with the peers; a row whose program is absent is said to be skipped
 # --peers DIR    the folder of train_step.py and infer.py (else the environment variable FJORD_PEERS)
 # --tools DIR    the folder of fjord-bench (build/release/tools)
-# --rows IDS     some of: train train-bf16 train-512 infer low mobile bf16 int8 avx2-train avx2-infer threads first
+# --rows IDS     some of: train train-bf16 train-512 infer low mobile bf16 avx2-train avx2-infer threads first
 # --quick        one run of each, and fewer steps: shows that every row works, not how fast it is
 #
 # fjord and its peers run in turns, each time as a new process; a ratio is that of the medians over all turns.
@@ -27,6 +27,10 @@ while [ $# -gt 0 ]; do
     *) [ -z "$environment" ] || refuse "one environment, please"; environment=$1 ;;
   esac
   shift
+done
+known=' all train train-bf16 train-512 infer low mobile bf16 avx2-train avx2-infer threads first '
+for row in ${rows//,/ }; do
+  [[ $known == *" $row "* ]] || refuse "--rows: there is no $row, some of$known"
 done
 python=$environment/bin/python
 [ -x "$python" ] || { usage >&2; refuse "there is no $python"; }
@@ -70,17 +74,17 @@ cell() { # SIDE KEY DIGITS UNIT: the median, and the range
     awk -v d="$3" -v u="$4" '{v[NR]=$1} END {f="%." d "f"; m=(v[int((NR+1)/2)] + v[int(NR/2)+1]) / 2; printf f " %s (" f " to " f ")", m, u, v[1], v[NR]}'
 }
 quotient() { awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN {if (b > 0 && a > 0) printf "%.2f", a / b; else printf "-"}'; }
-# compare WORK ASKED-TIMES ASKED-MEMORY FJORD PEER: a line of the table.
+# compare WORK FJORD PEER: a line of the table.
 compare() {
-  local fjord=$4 peer=$5 side
+  local fjord=$2 peer=$3 side
   for side in "$fjord" "$peer"; do
     if [ ! -s "$work/$side" ]; then
-      echo "| $1 | ${peer%%,*} | skipped: $side: $(cat "$work/$side.failed" 2>/dev/null || echo "not there") | | | $2 | | $3 |" | show
+      echo "| $1 | ${peer%%,*} | skipped: $side: $(cat "$work/$side.failed" 2>/dev/null || echo "not there") | | | |" | show
       return
     fi
   done
-  echo "| $1 | ${peer%%,*} | $(cell "$fjord" median_ms 0 ms) | $(cell "$peer" median_ms 0 ms) | $(quotient "$(median "$peer" median_ms)" "$(median "$fjord" median_ms)") | $2 |" \
-    "$(quotient "$(median "$fjord" peak_rss_mib)" "$(median "$peer" peak_rss_mib)") ($(median "$fjord" peak_rss_mib | cut -d. -f1) of $(median "$peer" peak_rss_mib | cut -d. -f1) MiB) | $3 |" | show
+  echo "| $1 | ${peer%%,*} | $(cell "$fjord" median_ms 0 ms) | $(cell "$peer" median_ms 0 ms) | $(quotient "$(median "$peer" median_ms)" "$(median "$fjord" median_ms)") |" \
+    "$(quotient "$(median "$fjord" peak_rss_mib)" "$(median "$peer" peak_rss_mib)") ($(median "$fjord" peak_rss_mib | cut -d. -f1) of $(median "$peer" peak_rss_mib | cut -d. -f1) MiB) |" | show
 }
 # absent MODULE SIDE: notes that a side cannot run.
 absent() { has "$1" || echo "the environment has no $1" >"$work/$2.failed"; }
@@ -96,8 +100,8 @@ start() {
     echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(grep -q avx512f /proc/cpuinfo && echo AVX-512 || echo no AVX-512)," \
       "load before the first run $(cut -d' ' -f1 /proc/loadavg); Unet-resnet34, fp32 unless said; median of $runs turns of $steps steps (least to most)."
     echo
-    echo "| work | beside | fjord | it | times as fast | asked | memory | asked |"
-    echo "|---|---|---|---|---|---|---|---|"
+    echo "| work | beside | fjord | it | times as fast | memory |"
+    echo "|---|---|---|---|---|---|"
   } | show
 }
 
@@ -130,36 +134,35 @@ turn_threads() {
 start
 if wanted train || wanted train-bf16; then
   turns turn_train
-  if wanted train; then compare "train step, 8 of 256x256" 2.5 0.4 fjord-train 'pytorch, train-256'; fi
-  if wanted train-bf16; then compare "the same beside bf16" 1.3 "" fjord-train pytorch-bf16; fi
+  if wanted train; then compare "train step, 8 of 256x256" fjord-train 'pytorch, train-256'; fi
+  if wanted train-bf16; then compare "the same beside bf16" fjord-train pytorch-bf16; fi
 fi
 if wanted train-512; then
   turns turn_512
-  compare "train step, 2 of 512x512" 2.5 0.4 fjord-512 'pytorch, train-512'
+  compare "train step, 2 of 512x512" fjord-512 'pytorch, train-512'
 fi
 if wanted infer || wanted low || wanted mobile || wanted bf16 || wanted first; then
   turns turn_infer
   for peer in onnxruntime openvino; do
-    if wanted infer; then compare "inference, 512x512" 2.2 1.0 fjord-infer $peer; fi
-    if wanted low; then compare "the same with \`--memory low\`" 1.8 0.5 fjord-low $peer; fi
+    if wanted infer; then compare "inference, 512x512" fjord-infer $peer; fi
+    if wanted low; then compare "the same with \`--memory low\`" fjord-low $peer; fi
   done
-  if wanted mobile; then for peer in ncnn mnn; do compare "inference, 512x512" 1.5 0.7 fjord-infer $peer; done; fi
+  if wanted mobile; then for peer in ncnn mnn; do compare "inference, 512x512" fjord-infer $peer; done; fi
   if wanted bf16; then
-    compare "inference, 512x512, fp32 beside bf16" 1.1 "" fjord-infer openvino-bf16
-    compare "inference, 512x512, bf16" 1.4 "" fjord-bf16 openvino-bf16
+    compare "inference, 512x512, fp32 beside bf16" fjord-infer openvino-bf16
+    compare "inference, 512x512, bf16" fjord-bf16 openvino-bf16
   fi
 fi
-if wanted int8; then echo "| inference, 512x512, beside int8 | openvino int8 | skipped: infer.py has no int8 | | | | | |" | show; fi
 if wanted avx2-train || wanted avx2-infer; then
   turns turn_avx2
-  if wanted avx2-train; then compare "train step, AVX2 alone" 2 "" fjord-avx2-train 'pytorch, avx2-train'; fi
-  if wanted avx2-infer; then compare "inference, AVX2 alone" 2 "" fjord-avx2-infer 'pytorch, avx2-infer'; fi
+  if wanted avx2-train; then compare "train step, AVX2 alone" fjord-avx2-train 'pytorch, avx2-train'; fi
+  if wanted avx2-infer; then compare "inference, AVX2 alone" fjord-avx2-infer 'pytorch, avx2-infer'; fi
 fi
 if wanted threads; then
   turns turn_threads
-  compare "train step, 2 threads beside 1" 1.9 "" fjord-two fjord-one
+  compare "train step, 2 threads beside 1" fjord-two fjord-one
 fi
 if wanted first && [ -s "$work/fjord-infer" ] && [ -s "$work/onnxruntime" ]; then
   echo "| first result of a new process, 512x512 | onnxruntime | $(cell fjord-infer first_result_s 2 s) | $(cell onnxruntime first_result_s 2 s) |" \
-    "$(quotient "$(median onnxruntime first_result_s)" "$(median fjord-infer first_result_s)") | 2 | | |" | show
+    "$(quotient "$(median onnxruntime first_result_s)" "$(median fjord-infer first_result_s)") | |" | show
 fi

@@ -86,6 +86,30 @@ TEST_CASE("export: probabilities, and the resolution for QGIS") {
   CHECK(metadata(model, "resolution") == "10.0");
 }
 
+TEST_CASE("export: the input as flags say it, and as QGIS's Deepness standardises x / 255") {
+  const TempFolder folder;
+  struct Case {
+    const char *how, *range, *mean, *std;
+  };
+  // (x / range - 0.5) * 3.2 of the seed, x of none.
+  const Case cases[] = {{"seed", "255", "[0.5,0.5,0.5]", "[0.3125,0.3125,0.3125]"},
+                        {"seed", "510", "[1.0,1.0,1.0]", "[0.625,0.625,0.625]"},
+                        {"unit", "510", "[0.0,0.0,0.0]", "[2.0,2.0,2.0]"},
+                        {"none", "510", "[0.0,0.0,0.0]",
+                         "[0.00392156862745098,0.00392156862745098,0.00392156862745098]"}};
+  for (const Case& c : cases) {
+    const Outcome exported = run({"fjord-export", model_file(), (folder / "m.onnx").string(),
+                                  "--normalize", c.how, "--range", c.range, "--size", "96"});
+    REQUIRE_MESSAGE(exported.code == 0, exported.err);
+    const onnx::ModelProto model = read_onnx(folder / "m.onnx");
+    CHECK(metadata(model, "standardization_mean") == c.mean);
+    CHECK(metadata(model, "standardization_std") == c.std);
+    CHECK(metadata(model, "tiles_size") == "96");
+    CHECK(metadata(model, "fjord.normalize").find(c.how) != std::string::npos);
+    CHECK(metadata(model, "fjord.input").find("96") != std::string::npos);
+  }
+}
+
 TEST_CASE("export: a folder for from_pretrained and a .safetensors hold the same weights") {
   const TempFolder folder;
   for (const char* name : {"folder", "model.safetensors"}) {
@@ -109,4 +133,41 @@ TEST_CASE("export: what cannot be done is refused") {
   const Outcome file = run({"fjord-export", model_file(), (folder / "file").string()});
   CHECK(file.code == 2);
   CHECK(file.err.find("name an OUT.onnx") != std::string::npos);
+}
+
+TEST_CASE("export: a folder of something else is left as it is") {
+  const TempFolder folder;
+  const std::string run_folder = trained_run().run.string();
+  for (const std::string& out : {run_folder, run_folder + "/model.safetensors"}) {
+    const Outcome into = run({"fjord-export", run_folder, out});
+    CHECK(into.code == 2);
+    CHECK(into.error().find("run") != std::string::npos);
+  }
+  CHECK_FALSE(std::filesystem::exists(trained_run().run / "model.safetensors"));
+
+  const auto site = folder / "site", own = folder / "own";
+  std::filesystem::create_directory(site);
+  write_text(site / "config.json", "{}");
+  const Outcome other = run({"fjord-export", model_file(), site.string()});
+  CHECK(other.code == 2);
+  CHECK(other.error().starts_with("error[E-not-empty]"));
+  CHECK(read_text(site / "config.json") == "{}");
+
+  std::filesystem::create_directory(own);
+  write_text(own / "README.md", "mine");
+  for (int again = 0; again < 2; ++again)
+    CHECK(run({"fjord-export", model_file(), own.string()}).code == 0);
+  CHECK(read_text(own / "README.md") == "mine");
+}
+
+TEST_CASE("export: an unknown form is refused") {
+  const TempFolder folder;
+  for (const char* name : {"m.ONNX", "m.pth", "m.Safetensors"}) {
+    const Outcome refused = run({"fjord-export", model_file(), (folder / name).string()});
+    CHECK(refused.code == 2);
+    CHECK(refused.error().find("small letters") != std::string::npos);
+    CHECK(refused.error().find("name an OUT.onnx, an OUT.safetensors or a folder") !=
+          std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(folder / name));
+  }
 }

@@ -28,6 +28,12 @@ class Node {
     FAIL("no attribute " << name);
     return {};
   }
+  /// Whether every number of a list that may be absent is this one.
+  bool all(const std::string& name, std::int64_t number) const {
+    for (const onnx::AttributeProto& a : proto_.attribute())
+      if (a.name() == name && std::ranges::count(a.ints(), number) != a.ints_size()) return false;
+    return true;
+  }
   std::int64_t integer(const std::string& name, std::int64_t otherwise) const {
     for (const onnx::AttributeProto& a : proto_.attribute())
       if (a.name() == name) return a.i();
@@ -153,7 +159,18 @@ OnnxValue shape_of(const Node& node) {
            shape.begin() + node.integer("end", std::int64_t(shape.size()))}};
 }
 
+// A window is walked with one padding and one stride, over all channels.
+void demand_plain_window(const std::string& op, const Node& node) {
+  if (node.integer("group", 1) != 1) FAIL(op << " in groups");
+  if (node.integer("ceil_mode", 0) != 0) FAIL(op << " with ceil_mode");
+  if (!node.all("dilations", 1)) FAIL(op << " with dilations");
+  for (const char* name : {"pads", "strides", "kernel_shape"})
+    if (const Sizes sizes = node.ints(name); !node.all(name, sizes.at(0)))
+      FAIL(op << " with uneven " << name);
+}
+
 OnnxValue result(const std::string& op, const Node& node) {
+  if (op == "Conv" || op == "MaxPool") demand_plain_window(op, node);
   OnnxValue x = node.in(0);
   if (op == "Conv") return convolve(node);
   if (op == "MaxPool") return max_pool(node);

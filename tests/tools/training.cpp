@@ -28,7 +28,9 @@ TEST_CASE("a run leaves what the contract says") {
   CHECK(read_metrics(trained.run / "metrics.csv").size() == 2);
   CHECK(read_steps(trained.run / "steps.csv").size() == 4);
   CHECK(std::distance(fs::directory_iterator(trained.run / "samples"), {}) == 2);
-  CHECK_NOTHROW(nlohmann::json::parse(read_text(trained.run / "environment.json")));
+  const auto environment = nlohmann::json::parse(read_text(trained.run / "environment.json"));
+  CHECK(environment.at("device") == "cpu");
+  CHECK(environment.at("precision") == "fp32");
   const std::string& err = trained.outcome.err;
   for (const char* text : {"train: 8 pairs", "val: 2 pairs", "MiB planned", "from scratch",
                            "smp-hub/resnet18.imagenet", "device: cpu"})

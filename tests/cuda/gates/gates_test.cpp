@@ -115,6 +115,7 @@ TEST_CASE("planted faults are found") {
   CHECK(fault("local_array", "local_array 256 0 - - - - - 0", "on local memory"));
   CHECK(fault("racing_sum", "racing_sum 256 0 - - - - - 0", "atomic operations"));
   CHECK(fault("crowded", "crowded 256 0 - 90 - - - 0", "% occupancy"));
+  // sm_75 has the least: its 64 KiB hold one block of 40 KiB, 8 of 32 warps.
   CHECK(fault("crowded", "crowded - 0 - 25 - - - 0", ""));
   CHECK(fault("crowded", "crowded 512 0 - - - - - 0", "512 threads, promised at most 256"));
   CHECK(fault("narrow_copy", "narrow_copy - 0 - - - - - 0", "0 threads by promise"));

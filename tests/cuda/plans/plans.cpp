@@ -61,8 +61,8 @@ class Walk {
 
   void report() const {
     fmt::print(
-        "{}: {} passes planned, {} of runtime-compiled engines, at most {:.1f} MB of scratch\n",
-        where_, passes, runtime_compiled, static_cast<double>(largest) / 1e6);
+        "{}: {} passes planned, {} of runtime-compiled engines, at most {:.1f} MiB of scratch\n",
+        where_, passes, runtime_compiled, static_cast<double>(largest) / (1 << 20));
   }
 
   int passes = 0, runtime_compiled = 0;
@@ -104,7 +104,7 @@ constexpr const char* kCards[]{"a100", "a10", "l40s", "h200"};
 
 }  // namespace
 
-TEST_CASE("every convolution of the zoo has a plan of at most 64 MB on sm_80, 86, 89 and 90") {
+TEST_CASE("every convolution of the zoo has a plan of at most 64 MiB on sm_80, 86, 89 and 90") {
   cuda::fill_conv();
   std::array<PlanTable, std::size(kPrecisions)> tables;
   for (const char* card : kCards) {
@@ -112,7 +112,7 @@ TEST_CASE("every convolution of the zoo has a plan of at most 64 MB on sm_80, 86
     for (std::size_t i = 0; i < tables.size(); ++i) {
       Walk walk(fmt::format("{} {}", card, kPrecisions[i].name), tables[i]);
       walk_zoo(walk, kPrecisions[i]);
-      CHECK(walk.passes >= 57);
+      CHECK(walk.passes >= 72);
       walk.report();
     }
   }

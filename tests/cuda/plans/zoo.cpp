@@ -35,10 +35,25 @@ std::string describe(Shape x, Shape filter, int stride) {
                      stride > 1 ? fmt::format(" stride {}", stride) : "", x.h, x.w);
 }
 
+/// While it lives, convolutions are noted, and the decoders' first ones are plain convolutions of
+/// joined images: what a card is asked for where sizes are odd.
+struct Noting {
+  Noting() {
+    prepare_conv_forward.cpu = note;
+    prepare_upsample_conv_forward.cpu = nullptr;
+  }
+  ~Noting() {
+    prepare_conv_forward.cpu = plain;
+    prepare_upsample_conv_forward.cpu = joined;
+  }
+  decltype(prepare_conv_forward.cpu) plain = prepare_conv_forward.cpu;
+  decltype(prepare_upsample_conv_forward.cpu) joined = prepare_upsample_conv_forward.cpu;
+};
+
 // Shapes of all of these networks, each once.
 std::vector<ZooConv> convolutions_of(const std::vector<ModelOptions>& networks) {
   enable_cpu_kernels();
-  prepare_conv_forward.cpu = note;
+  const Noting noting;
   std::vector<ZooConv> convolutions;
   std::set<std::string> known;
   for (const ModelOptions& options : networks) {
