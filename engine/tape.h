@@ -65,7 +65,7 @@ struct Pass {
 };
 
 /// A word of engine/ops.h as it was recorded, for readers that have no use for kernels (exporters).
-/// Inputs are tensors, then parameters; null where absent. Not left by tapes for inference.
+/// Inputs are tensors, then parameters; null where absent. Tapes for inference leave only a part.
 struct Word {
   std::string op, path;
   std::vector<const Slot*> inputs;

@@ -1,4 +1,4 @@
-// Which convolution for inference runs where: the rule of conv.cpp, with folded filters.
+// Which convolution for inference runs where: the rule of conv_rule.h, with folded filters.
 #include "kernels/conv_inference.h"
 
 #include "kernels/cpu/conv_rule.h"

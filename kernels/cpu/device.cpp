@@ -13,8 +13,8 @@ namespace fjord {
 
 namespace {
 
-/// Blocks as large as a training step's arena get large pages: 3 % of a step, for up to a second of
-/// the system's time at the start, which a short run would not win back.
+/// Blocks as large as a training step's arena get large pages: faster steps for a slower start,
+/// which a short run would not win back.
 constexpr std::size_t kLongUsed = std::size_t{256} << 20;
 
 class HostStaging : public Staging {

@@ -109,15 +109,19 @@ std::vector<float> prediction(Evaluator& evaluator, Shape shape) {
   return {logits, logits + shape.pixels()};
 }
 
-// An evaluator that has run before a change and one made after it agree.
+// An evaluator that has run before a change and one made after it agree. The first is gone by then:
+// with it go the filters that the second would share.
 template <class Change>
 void follows(Trainer& trainer, Parameters& parameters, const Change& change) {
   const Shape shape = kToyBatch;
   Arena arena;
-  Evaluator old(toy_model(), parameters, arena, Backend::cpu, {});
-  const std::vector<float> before = prediction(old, shape);
-  change(trainer);
-  const std::vector<float> after = prediction(old, shape);
+  std::vector<float> before, after;
+  {
+    Evaluator old(toy_model(), parameters, arena, Backend::cpu, {});
+    before = prediction(old, shape);
+    change(trainer);
+    after = prediction(old, shape);
+  }
   Evaluator fresh(toy_model(), parameters, arena, Backend::cpu, {});
   CHECK(after == prediction(fresh, shape));
   CHECK(after != before);
@@ -156,13 +160,15 @@ TEST_CASE("inference of one model: one step a layer, filters shared by sizes, th
         }) == 1);  // the normalisation that follows no convolution
   CHECK_THROWS_AS(net.backward(), Error);
 
-  Arena arena;
-  Evaluator evaluator(made.model, made.parameters, arena, Backend::cpu, {});
-  prediction(evaluator, {1, 16, 16, 3});
-  const std::size_t kept = made.parameters.kept().bytes();
-  CHECK(kept > 0);
-  prediction(evaluator, {1, 16, 20, 3});
-  CHECK(made.parameters.kept().bytes() == kept);
+  {
+    Arena arena;
+    Evaluator evaluator(made.model, made.parameters, arena, Backend::cpu, {});
+    prediction(evaluator, {1, 16, 16, 3});
+    const std::size_t kept = made.parameters.kept().bytes();
+    CHECK(kept > 0);
+    prediction(evaluator, {1, 16, 20, 3});
+    CHECK(made.parameters.kept().bytes() == kept);
+  }
 
   const std::vector<double> normal = logits<float>(made, options, kImages[0]);
   options.inference = FilterMemory::low;

@@ -8,7 +8,7 @@
 
 namespace fjord {
 
-/// Whether this can compute the layer at all; kernels/cpu/conv.cpp says where it should.
+/// Whether this can compute the layer at all; kernels/cpu/conv_rule.h says where it should.
 bool winograd_fits(const ConvShape& shape);
 
 ConvForward winograd_forward(const ConvShape& shape);
@@ -16,7 +16,7 @@ ConvBackwardData winograd_backward_data(const ConvShape& shape);
 /// dweight alone.
 ConvBackwardFilter winograd_backward_filter(const ConvShape& shape);
 
-/// Where the channels of both parts fill whole panels.
+/// Where the channels of low are a multiple of 32 and those of skip one of 16.
 bool winograd_fits(const UpsampleConvShape& shape);
 UpsampleConvForward winograd_upsample_forward(const UpsampleConvShape& shape);
 UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape& shape);
