@@ -243,7 +243,14 @@ struct Resolver {
       case Kind::tversky:
         to.terms.regions.push_back(region(term));
         break;
-      default:
+      case Kind::balanced_bce:
+      case Kind::quality_focal:
+      case Kind::bi_tempered:
+      case Kind::focal_cosine:
+      case Kind::ce_focal:
+      case Kind::softmax_focal:
+      case Kind::wing:
+      case Kind::log_cosh:
         to.formulas.push_back(formula(term, *formula_row(term.kind)));
     }
   }

@@ -128,13 +128,9 @@ std::optional<Tensor> conv_bn_inference(const Net& net, Tensor x, const ConvBnAc
                         norm_net.vector("bias", channels, Init::zeros),
                         norm_net.statistic("running_mean", channels, Init::zeros),
                         norm_net.statistic("running_var", channels, Init::ones), options.norm};
-  const bool joined = options.act == Act::none || options.act == Act::relu;
-  const auto y = conv_inference(conv_net, x, conv,
-                                {.norm = norm,
-                                 .norm_net = norm_net,
-                                 .residual = options.residual,
-                                 .act = joined ? options.act : Act::none});
-  return y && !joined ? activate(norm_net, *y, options.act) : y;
+  return conv_inference(
+      conv_net, x, conv,
+      {.norm = norm, .norm_net = norm_net, .residual = options.residual, .act = options.act});
 }
 
 }  // namespace
