@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
 #include "kernels/pointwise.h"
 #include "kernels/rng.h"
@@ -42,7 +43,7 @@ double spread(Init init, const Shape& filter) {
   return 0;
 }
 
-// Two words of the parameter's own stream for every value.
+// Two words of the parameter's own stream for every value, so values can be drawn in any order.
 template <class T>
 void initialize_values(const Parameter& p, double width, std::uint64_t seed, T* values) {
   if (p.init == Init::zeros || p.init == Init::ones) {
@@ -51,15 +52,19 @@ void initialize_values(const Parameter& p, double width, std::uint64_t seed, T* 
   }
   const std::uint64_t stream = fnv1a(p.name);
   const std::uint64_t purpose = std::uint64_t{static_cast<std::uint32_t>(Draw::parameters)} << 32;
-  RandomWords words{};
-  for (std::int64_t i = 0; i < p.count(); ++i) {
-    if (i % 2 == 0) words = Philox{seed}(stream, purpose | static_cast<std::uint64_t>(i / 2));
-    const std::uint32_t a = words[i % 2 * 2], b = words[i % 2 * 2 + 1];
-    const bool bell =
-        p.init == Init::kaiming_normal_fan_out || p.init == Init::kaiming_normal_fan_in;
-    values[i] = static_cast<T>(bell ? width * normal(a, b) : uniform(a, -width, width));
-  }
+  const bool bell = p.init == Init::kaiming_normal_fan_out || p.init == Init::kaiming_normal_fan_in;
+  const Chunks chunks = value_chunks(p.count());
+  parallel_for(chunks.pieces(), [&](std::int64_t chunk) {
+    const std::int64_t begin = chunks.begin(chunk), end = begin + chunks.length(chunk);
+    RandomWords words{};
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (i % 2 == 0) words = Philox{seed}(stream, purpose | static_cast<std::uint64_t>(i / 2));
+      const std::uint32_t a = words[i % 2 * 2], b = words[i % 2 * 2 + 1];
+      values[i] = static_cast<T>(bell ? width * normal(a, b) : uniform(a, -width, width));
+    }
+  });
 }
+static_assert(kChunkValues % 2 == 0, "a chunk begins with a pair's first value");
 
 // A parameter's values for the host to write, then sent to where it lives; on the host in place.
 template <class T, class F>

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "kernels/error.h"
+#include "kernels/threads.h"
 
 using namespace fjord;
 
@@ -63,6 +64,22 @@ TEST_CASE("every rule of initialisation has its variance") {
   CHECK(variance(uniform) == doctest::Approx(6.0 / 288 / 3).epsilon(0.05));
   CHECK(variance(xavier) == doctest::Approx(6.0 / (288 + 576) / 3).epsilon(0.05));
   CHECK(variance(torch) == doctest::Approx(1.0 / 288 / 3).epsilon(0.05));
+}
+
+TEST_CASE("the number of threads changes no initial value") {
+  auto draw = [](int count) {
+    set_threads(count);
+    Parameters parameters;
+    Parameter& p =
+        parameters.get("w", {65, 3, 3, 131}, true, Role::weight, Init::kaiming_normal_fan_in);
+    parameters.allocate();
+    parameters.initialize(1);
+    return parameters.file_values(p);
+  };
+  const auto one = draw(1), two = draw(2), three = draw(3);
+  set_threads(0);
+  CHECK(one == two);
+  CHECK(one == three);
 }
 
 TEST_CASE("a parameter's values depend on seed and name alone") {
