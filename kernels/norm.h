@@ -2,14 +2,13 @@
 // statistics -> scale and shift per channel -> one apply pass with residual and activation.
 #pragma once
 
+#include "kernels/activation_math.h"
 #include "kernels/kernel.h"
 
 namespace fjord {
 
 /// `none` and `relu` are part of the passes below; the others are passes of their own
 /// (activate_forward): relu6 = min(max(x, 0), 6), silu = x * sigmoid(x).
-enum class Act : std::uint8_t { none, relu, relu6, silu, sigmoid };
-
 /// PyTorch's convention: running = (1 - momentum) * running + momentum * batch.
 struct BatchNorm {
   double eps = 1e-5, momentum = 0.1;

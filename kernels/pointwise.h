@@ -3,6 +3,7 @@
 
 #include "kernels/kernel.h"
 #include "kernels/norm.h"
+#include "kernels/rng.h"
 
 namespace fjord {
 
@@ -28,6 +29,16 @@ struct RandomMask {
   std::uint32_t layer = 0;  // layers draw apart from each other
   std::int64_t repeats = 1;
 };
+
+/// Value i of a random mask in a training step.
+FJORD_HD float mask_value(const RandomMask& mask, std::uint32_t step, std::int64_t i) {
+  const auto draw = static_cast<std::uint32_t>(i / mask.repeats);
+  const RandomWords words = Philox{mask.seed}.draw(Draw::dropout, mask.layer, step, draw / 4);
+  const std::uint32_t pair = draw % 2 == 0 ? words[0] : words[1];
+  const std::uint32_t other = draw % 2 == 0 ? words[2] : words[3];
+  const bool kept = uniform(draw % 4 < 2 ? pair : other) < mask.keep;
+  return kept ? static_cast<float>(1.0 / mask.keep) : 0.0f;
+}
 /// An i64 counter of training steps -> mask. The same bits on every device.
 inline Kernel<In, Out, RandomMask> random_mask{"random_mask"};
 

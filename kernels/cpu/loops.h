@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/activation_math.h"
 #include "kernels/optimizer_math.h"
 
 namespace fjord {
@@ -53,6 +54,9 @@ struct Loops {
   void (*relu_backward)(const float* y, const float* dy, float* dx, std::int64_t count, bool add);
   void (*add)(const float* a, const float* b, float* y, std::int64_t count, bool add);
   void (*copy)(const float* x, float* y, std::int64_t count, bool add);
+  void (*activate)(const float* x, float* y, std::int64_t count, Act, bool add);
+  void (*activate_backward)(const float* x, const float* dy, float* dx, std::int64_t count, Act,
+                            bool add);
   double (*sum_of_squares)(const float* x, std::int64_t count);
 
   // Per channel. The sums are added to.

@@ -10,6 +10,9 @@ void relu(const float* x, float* y, std::int64_t count, bool add);
 void relu_backward(const float* y, const float* dy, float* dx, std::int64_t count, bool add);
 void add(const float* a, const float* b, float* y, std::int64_t count, bool add);
 void copy(const float* x, float* y, std::int64_t count, bool add);
+void activate(const float* x, float* y, std::int64_t count, Act act, bool add);
+void activate_backward(const float* x, const float* dy, float* dx, std::int64_t count, Act act,
+                       bool add);
 double sum_of_squares(const float* x, std::int64_t count);
 
 void channel_sums(Rows, const float* x, double* sum);

@@ -1,7 +1,6 @@
 // Element-wise kernels: loops shared out over the threads.
 #include "kernels/pointwise.h"
 
-#include "kernels/activation_math.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/parallel.h"
@@ -44,32 +43,30 @@ void copy(In x, Out y, Stream&) {
   });
 }
 
-void put(Out y, std::int64_t i, float value) {
-  float& target = y.as<float>()[i];
-  target = y.write == Write::add ? target + value : value;
-}
-
 void activate(In x, Out y, Act act, Stream&) {
   const Chunks chunks = value_chunks(x.shape().count());
-  parallel_for(chunks.pieces(), [&](std::int64_t piece) {
-    const std::int64_t at = chunks.begin(piece);
-    for (std::int64_t i = at; i < at + chunks.length(piece); ++i)
-      put(y, i, activated(x.as<float>()[i], act));
+  parallel_for(chunks.pieces(), [&](std::int64_t i) {
+    const std::int64_t at = chunks.begin(i);
+    loops().activate(x.as<float>() + at, y.as<float>() + at, chunks.length(i), act,
+                     y.write == Write::add);
   });
 }
 
 void activate_gradient(In x, In dy, Out dx, Act act, Stream&) {
   const Chunks chunks = value_chunks(x.shape().count());
-  parallel_for(chunks.pieces(), [&](std::int64_t piece) {
-    const std::int64_t at = chunks.begin(piece);
-    for (std::int64_t i = at; i < at + chunks.length(piece); ++i)
-      put(dx, i, dy.as<float>()[i] * activation_slope(x.as<float>()[i], act));
+  parallel_for(chunks.pieces(), [&](std::int64_t i) {
+    const std::int64_t at = chunks.begin(i);
+    loops().activate_backward(x.as<float>() + at, dy.as<float>() + at, dx.as<float>() + at,
+                              chunks.length(i), act, dx.write == Write::add);
   });
 }
 
 void mask(In steps, Out y, RandomMask mask, Stream&) {
   const auto step = static_cast<std::uint32_t>(*steps.as<std::int64_t>());
-  for (std::int64_t i = 0; i < y.shape().count(); ++i) put(y, i, mask_value(mask, step, i));
+  for (std::int64_t i = 0; i < y.shape().count(); ++i) {
+    float& target = y.as<float>()[i];
+    target = (y.write == Write::add ? target : 0.0f) + mask_value(mask, step, i);
+  }
 }
 
 }  // namespace

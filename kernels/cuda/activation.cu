@@ -1,9 +1,8 @@
 // Activations that are passes of their own, and random masks.
-#include "kernels/activation_math.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/vector.h"
+#include "kernels/pointwise.h"
 
 namespace fjord::cuda {
 
