@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/direct/depthwise.h"
 #include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
@@ -25,6 +26,7 @@ struct Implementation {
 bool always(const ConvShape&, Isa) { return true; }
 
 bool outputs_are_few(const ConvShape& shape, Isa) { return few_outputs_fit(shape); }
+bool is_depthwise(const ConvShape& shape, Isa) { return depthwise_fits(shape); }
 
 constexpr Implementation<ConvForward> forward_implementations[]{
     {outputs_are_few, few_outputs_forward},
@@ -34,6 +36,7 @@ constexpr Implementation<ConvBackwardData> data_implementations[]{
     {winograd_is_faster, winograd_backward_data}, {always, onednn_backward_data}};
 constexpr Implementation<ConvBackwardFilter> filter_implementations[]{
     {outputs_are_few, few_outputs_backward_filter},
+    {is_depthwise, depthwise_backward_filter},
     {winograd_is_faster, winograd_backward_filter},
     {always, onednn_backward_filter}};
 

@@ -48,6 +48,13 @@ struct FewOutputs {
   float* y = nullptr;
 };
 
+/// Rows [begin, end) of an output's gradient, of one image, in a depthwise convolution.
+struct Depthwise {
+  const float *x, *dy;
+  std::int64_t h, w, channels, out_w, begin, end;
+  int kernel, stride, padding;
+};
+
 struct Loops {
   // Pointwise, `count` values.
   void (*relu)(const float* x, float* y, std::int64_t count, bool add);
@@ -75,6 +82,7 @@ struct Loops {
   void (*few_outputs)(const FewOutputs&);
   /// The sums, laid out as the filters, are added to.
   void (*few_outputs_gradient)(const FewOutputs&, double* sums);
+  void (*depthwise_gradient)(const Depthwise&, double* sums);
 
   void (*adamw)(const float* dweight, float* weight, float* first, float* second,
                 std::int64_t count, const AdamWScalars<float>&);

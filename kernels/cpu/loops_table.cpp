@@ -22,6 +22,7 @@ const Loops table = {
     .max_pool_backward = max_pool_backward,
     .few_outputs = few_outputs,
     .few_outputs_gradient = few_outputs_gradient,
+    .depthwise_gradient = depthwise_gradient,
     .adamw = adamw,
     .sgd = sgd,
     .sgd_momentum = sgd_momentum,

@@ -148,6 +148,12 @@ std::vector<OpCase> conv_cases() {
                  true);
   add_conv_layer(cases, {{2, 9, 8, 12}, 8, {.groups = 4}, true}, both, true);
   add_conv_layer(cases, {{1, 33, 17, 16}, 16, {.stride = 2, .groups = 16}}, both, true);
+  for (const int stride : {1, 2}) {
+    const Conv2d wide{.kernel = 5, .stride = stride, .padding = 2, .groups = 16};
+    for (const Shape x : {Shape{2, 2, 1, 16}, {1, 5, 4, 16}, {2, 37, 21, 16}})
+      add_conv_layer(cases, {x, 16, wide}, both, true);
+    add_conv_layer(cases, {{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}}, both, true);
+  }
   add_conv_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
   for (const Layer& layer : resnet34_unet(2, 2)) add_conv_layer(cases, layer, both, true);
   for (const Layer& layer : resnet34_unet(1, 3)) add_conv_layer(cases, layer, {Write::store}, true);

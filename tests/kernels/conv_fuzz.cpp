@@ -65,6 +65,20 @@ ConvLayer drawn_with_few_outputs(std::uint32_t i) {
   return layer;
 }
 
+ConvLayer drawn_depthwise(std::uint32_t i) {
+  Dice dice(i + 3'000'000);
+  const std::int64_t channels = 16 * dice.up_to(4);
+  const int kernel = dice.coin() ? 3 : 5;
+  ConvLayer layer{.x = {dice.up_to(3), dice.up_to(30), dice.up_to(50), channels},
+                  .outputs = channels,
+                  .conv = {.kernel = kernel,
+                           .stride = static_cast<int>(dice.up_to(2)),
+                           .padding = static_cast<int>(dice.up_to(kernel)) - 1,
+                           .groups = static_cast<int>(channels)}};
+  layer.x.h += kernel - 1, layer.x.w += kernel - 1;
+  return layer;
+}
+
 // The same layer for inference; every third reads through an enlargement.
 InferenceLayer drawn_inference(std::uint32_t i) {
   const ConvLayer layer = drawn(i);
@@ -123,6 +137,10 @@ TEST_CASE("Winograd convolutions for inference of random shapes") {
 
 TEST_CASE("Convolutions with few outputs of random shapes") {
   check_shapes(kDailyFewOutputs, add_passes<drawn_with_few_outputs>);
+}
+
+TEST_CASE("Depthwise convolutions of random shapes") {
+  check_shapes(kDailyFewOutputs, add_passes<drawn_depthwise>);
 }
 
 }  // namespace fjord
