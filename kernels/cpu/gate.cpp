@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cpu/fill.h"
+#include "kernels/cpu/loops.h"
 #include "kernels/cpu/parallel.h"
 
 namespace fjord {
@@ -38,27 +39,12 @@ Groups groups_of(Shape pixels, Shape rows) {
 void scale(In x, In s, Out y, double factor, Stream&) {
   const std::int64_t channels = y.shape().c;
   const Groups groups = groups_of(y.shape(), s.shape());
-  const auto f = static_cast<float>(factor);
   parallel_for(groups.pieces(), [&](std::int64_t i) {
-    const float* by = s.as<float>() + groups.group(i) * channels;
-    for (std::int64_t p = groups.begin(i); p < groups.begin(i) + groups.length(i); ++p) {
-      const float* from = x ? x.as<float>() + p * channels : nullptr;
-      for (std::int64_t c = 0; c < channels; ++c)
-        put(y, p * channels + c, f * by[c] * (from ? from[c] : 1.0f));
-    }
+    const std::int64_t at = groups.begin(i) * channels;
+    loops().channel_scale({groups.length(i), channels}, x ? x.as<float>() + at : nullptr,
+                          s.as<float>() + groups.group(i) * channels, static_cast<float>(factor),
+                          y.as<float>() + at, y.write == Write::add);
   });
-}
-
-void add_products(const float* a, const float* b, std::int64_t pixels, std::int64_t channels,
-                  double* sums) {
-  for (std::int64_t p = 0; p < pixels; ++p, a += channels) {
-    if (b) {
-      for (std::int64_t c = 0; c < channels; ++c) sums[c] += static_cast<double>(a[c] * b[c]);
-      b += channels;
-    } else {
-      for (std::int64_t c = 0; c < channels; ++c) sums[c] += static_cast<double>(a[c]);
-    }
-  }
 }
 
 void sums(In a, In b, Out y, double factor, Stream&) {
@@ -67,8 +53,12 @@ void sums(In a, In b, Out y, double factor, Stream&) {
   double* partial = partial_sums(groups.pieces() * channels);
   parallel_for(groups.pieces(), [&](std::int64_t i) {
     const std::int64_t at = groups.begin(i) * channels;
-    add_products(a.as<float>() + at, b ? b.as<float>() + at : nullptr, groups.length(i), channels,
-                 partial + i * channels);
+    const Rows rows{groups.length(i), channels};
+    if (b)
+      loops().channel_products(rows, a.as<float>() + at, b.as<float>() + at,
+                               partial + i * channels);
+    else
+      loops().channel_sums(rows, a.as<float>() + at, partial + i * channels);
   });
   const std::int64_t pieces = groups.chunks.pieces();
   for (std::int64_t g = 0; g < groups.groups; ++g)

@@ -66,8 +66,12 @@ struct Loops {
                             bool add);
   double (*sum_of_squares)(const float* x, std::int64_t count);
 
+  /// y = factor * scale * x; x null: ones.
+  void (*channel_scale)(Rows, const float* x, const float* scale, float factor, float* y, bool add);
+
   // Per channel. The sums are added to.
   void (*channel_sums)(Rows, const float* x, double* sum);
+  void (*channel_products)(Rows, const float* a, const float* b, double* sum);
   void (*channel_deviations)(Rows, const float* x, const float* mean, double* sum_of_squares);
   void (*norm_apply)(Rows, const NormApply&);
   void (*norm_backward_sums)(Rows, const NormBackward&, double* sum_dz, double* sum_dz_centered);

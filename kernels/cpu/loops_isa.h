@@ -15,7 +15,9 @@ void activate_backward(const float* x, const float* dy, float* dx, std::int64_t 
                        bool add);
 double sum_of_squares(const float* x, std::int64_t count);
 
+void channel_scale(Rows, const float* x, const float* scale, float factor, float* y, bool add);
 void channel_sums(Rows, const float* x, double* sum);
+void channel_products(Rows, const float* a, const float* b, double* sum);
 void channel_deviations(Rows, const float* x, const float* mean, double* sum_of_squares);
 void norm_apply(Rows, const NormApply&);
 void norm_backward_sums(Rows, const NormBackward&, double* sum_dz, double* sum_dz_centered);

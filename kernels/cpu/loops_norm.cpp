@@ -33,6 +33,20 @@ FJORD_HD void fold(const double* wide, std::int64_t count, std::int64_t channels
     for (std::int64_t c = 0; c < channels; ++c) sum[c] += wide[i * channels + c];
 }
 
+// sum[c] += value(i) over all values i of channel c.
+template <class Value>
+FJORD_HD void add_up_channels(Rows rows, double* __restrict sum, Value value) {
+  const std::int64_t per = pixels_per_wide(rows.channels), wide = per > 1 ? rows.pixels / per : 0;
+  const std::int64_t done = wide * per * rows.channels;
+  if (wide > 0) {
+    double sums[kWideLimit] = {};
+    add_up(wide, per * rows.channels, sums, [&](std::int64_t i, std::int64_t) { return value(i); });
+    fold(sums, per, rows.channels, sum);
+  }
+  add_up(rows.pixels - wide * per, rows.channels, sum,
+         [&](std::int64_t i, std::int64_t) { return value(done + i); });
+}
+
 // Where the gradient of an activation comes from. Restricted pointers and loads without a
 // condition: the vectoriser needs both. dy is not restricted: dx may overwrite it.
 template <bool relu, bool from_y>
@@ -172,15 +186,12 @@ FJORD_HD void apply(Rows rows, const NormApply& a) {
 }  // namespace
 
 void channel_sums(Rows rows, const float* __restrict x, double* __restrict sum) {
-  const std::int64_t per = pixels_per_wide(rows.channels), wide = rows.pixels / per;
-  if (per > 1 && wide > 0) {
-    double sums[kWideLimit] = {};
-    add_up(wide, per * rows.channels, sums, [&](std::int64_t i, std::int64_t) { return x[i]; });
-    fold(sums, per, rows.channels, sum);
-    x += wide * per * rows.channels;
-    rows.pixels -= wide * per;
-  }
-  add_up(rows.pixels, rows.channels, sum, [&](std::int64_t i, std::int64_t) { return x[i]; });
+  add_up_channels(rows, sum, [=](std::int64_t i) { return x[i]; });
+}
+
+void channel_products(Rows rows, const float* __restrict a, const float* __restrict b,
+                      double* __restrict sum) {
+  add_up_channels(rows, sum, [=](std::int64_t i) { return a[i] * b[i]; });
 }
 
 void channel_deviations(Rows rows, const float* __restrict x, const float* __restrict mean,

@@ -35,6 +35,22 @@ void copy(const float* __restrict x, float* __restrict y, std::int64_t count, bo
     for (std::int64_t i = 0; i < count; ++i) y[i] = x[i];
 }
 
+void channel_scale(Rows rows, const float* x, const float* __restrict scale, float factor,
+                   float* __restrict y, bool add) {
+  const auto each = [=](auto put) {
+    for (std::int64_t p = 0; p < rows.pixels; ++p)
+      for (std::int64_t c = 0; c < rows.channels; ++c) put(p * rows.channels + c, c);
+  };
+  if (x && add)
+    each([=](std::int64_t i, std::int64_t c) { y[i] += factor * scale[c] * x[i]; });
+  else if (x)
+    each([=](std::int64_t i, std::int64_t c) { y[i] = factor * scale[c] * x[i]; });
+  else if (add)
+    each([=](std::int64_t i, std::int64_t c) { y[i] += factor * scale[c]; });
+  else
+    each([=](std::int64_t i, std::int64_t c) { y[i] = factor * scale[c]; });
+}
+
 // 32 independent sums fill the vectors; doubles, since squares of gradients span many magnitudes.
 double sum_of_squares(const float* __restrict x, std::int64_t count) {
   double sums[32] = {};
