@@ -8,6 +8,8 @@
 
 namespace fjord {
 
+/// `none` and `relu` are part of normalisation's passes; the others are passes of their own
+/// (activate_forward): relu6 = min(max(x, 0), 6), silu = x * sigmoid(x).
 enum class Act : std::uint8_t { none, relu, relu6, silu, sigmoid };
 
 /// The exponential of the standard library; the CPU's loops have one that fills vectors.

@@ -7,8 +7,6 @@
 
 namespace fjord {
 
-/// `none` and `relu` are part of the passes below; the others are passes of their own
-/// (activate_forward): relu6 = min(max(x, 0), 6), silu = x * sigmoid(x).
 /// PyTorch's convention: running = (1 - momentum) * running + momentum * batch.
 struct BatchNorm {
   double eps = 1e-5, momentum = 0.1;
