@@ -1,8 +1,6 @@
 // fjord-bench.
 #include "tools/benchmark.h"
 
-#include <map>
-
 #include "kernels/rng.h"
 #include "kernels/threads.h"
 #include "tools/log.h"
@@ -26,7 +24,7 @@ void add_flags(Options& options, BenchSettings& s) {
   options.flag("batch", &s.batch, {.value = "N", .help = "images a step (8)", .range = {1, 65536}});
   options.flag("steps", &s.steps, {.value = "N", .help = "timed (5)", .range = {1, 1e6}});
   options.flag("warmup", &s.warmup, {.value = "N", .help = "before them (2)", .range = {0, 1e6}});
-  options.flag("profile", &s.profile, {.help = "a table by kind of work"});
+  options.flag("profile", &s.profile, {.help = "where the time goes: by kind of work, by layer"});
   options.flag("predict", &s.predict, {.help = "a CUDA step, without a card"});
   options.flag("peers", &s.peers, {.value = "V"});
   add_model_flags(options, s.model);
@@ -47,32 +45,6 @@ void fill(Recorded& recorded, Shape image, std::uint64_t seed) {
     for (std::int64_t i = 0; i < image.pixels(); ++i) labels[i] = values[i * image.c] > 0;
 }
 
-// Seconds by kind of step.
-void print_profile(const BenchSettings& s, Recorded& recorded) {
-  const std::vector<double> seconds = recorded.step_seconds();
-  struct Row {
-    double seconds = 0;
-    std::int64_t steps = 0, work = 0;
-  };
-  std::map<std::string, Row> rows;
-  for (std::size_t i = 0; i < seconds.size(); ++i) {
-    const Step& step = recorded.tape->steps[i];
-    const std::int64_t work = multiply_adds(step);
-    Row& row = rows[step.op];
-    row.seconds += seconds[i], row.steps += 1, row.work += work;
-  }
-  std::vector<std::pair<std::string, Row>> sorted(rows.begin(), rows.end());
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
-  std::string text = fmt::format("{:>10} {:>6} {:>9}  {}\n", "ms", "steps", "GFLOP/s", "work");
-  for (const auto& [name, row] : sorted)
-    text += fmt::format(
-        "{:>10.2f} {:>6} {:>9}  {}\n", row.seconds * 1e3, row.steps,
-        row.work ? fmt::format("{:.0f}", 2e-9 * double(row.work) / row.seconds) : std::string("-"),
-        name);
-  print_result(s.common, text);
-}
-
 nlohmann::ordered_json bench_network(const BenchSettings& s, BenchClock::time_point start) {
   const RecordedOptions options = recorded_options(s);
   Recorded recorded(options);
@@ -80,7 +52,7 @@ nlohmann::ordered_json bench_network(const BenchSettings& s, BenchClock::time_po
   say("memory: {:.0f} MiB planned", planned);
   fill(recorded, options.image, s.common.seed);
   const Timing timing = time_steps(s, start, [&] { recorded.run(); });
-  if (s.profile) print_profile(s, recorded);
+  if (s.profile) print_profile(s, recorded, timing);
   return report(s, timing, planned);
 }
 

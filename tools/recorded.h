@@ -38,7 +38,7 @@ class Recorded {
   std::size_t planned_bytes() const;
   /// The loss of the latest step, in the device's memory.
   const Buffer* loss_value() const { return loss_.slot; }
-  /// Runs once, step by step: seconds of each.
+  /// Runs once, step by step: seconds of each, and of the optimizer where there is one.
   std::vector<double> step_seconds();
 
   Parameters parameters;

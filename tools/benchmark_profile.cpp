@@ -1,0 +1,89 @@
+// fjord-bench --profile: where the time of a step goes, by kind of work and by layer.
+#include <map>
+
+#include "tools/benchmark.h"
+
+namespace fjord {
+
+namespace {
+
+struct Row {
+  std::string name;
+  double seconds = 0;
+  std::int64_t steps = 0, work = 0;  // work: multiply-adds
+};
+
+// Medians over the runs, one for each step of the tape and one for the optimizer.
+std::vector<double> median_seconds(const BenchSettings& s, Recorded& recorded) {
+  std::vector<std::vector<double>> runs;
+  for (int i = 0; i < s.steps; ++i) runs.push_back(recorded.step_seconds());
+  std::vector<double> medians;
+  for (std::size_t step = 0; step < runs[0].size(); ++step) {
+    std::vector<double> seconds;
+    for (const std::vector<double>& run : runs) seconds.push_back(run[step]);
+    std::sort(seconds.begin(), seconds.end());
+    medians.push_back(seconds[seconds.size() / 2]);
+  }
+  return medians;
+}
+
+std::string kind_of(const Step& step) {
+  const char* by = step.implementation.empty() ? "" : ", ";
+  return step.op + std::string(by) + step.implementation;
+}
+
+std::string layer_of(const Step& step) {
+  const Shape y = step.writes.empty() ? Shape{} : step.writes[0]->shape;
+  return fmt::format("{}{}, {}x{}x{}", step.path, step.op, y.h, y.w, y.c);
+}
+
+std::string to_line(const Row& row, double whole) {
+  const std::string rate =
+      row.work ? fmt::format("{:.0f}", 2e-9 * double(row.work) / row.seconds) : "-";
+  return fmt::format("{:>10.2f} {:>6.1f} {:>6} {:>9}  {}\n", row.seconds * 1e3,
+                     100 * row.seconds / whole, row.steps, rate, row.name);
+}
+
+// Slowest first; what takes less than a hundredth of the whole in one line.
+std::string table_of(std::vector<Row> rows, double whole, const char* title) {
+  std::sort(rows.begin(), rows.end(),
+            [](const Row& a, const Row& b) { return a.seconds > b.seconds; });
+  std::string text =
+      fmt::format("{:>10} {:>6} {:>6} {:>9}  {}\n", "ms", "%", "steps", "GFLOP/s", title);
+  Row rest{"what takes less than 1 % each"};
+  for (const Row& row : rows) {
+    if (row.seconds >= 0.01 * whole) {
+      text += to_line(row, whole);
+      continue;
+    }
+    rest.seconds += row.seconds, rest.steps += row.steps, rest.work += row.work;
+  }
+  return rest.steps ? text + to_line(rest, whole) : text;
+}
+
+}  // namespace
+
+void print_profile(const BenchSettings& s, Recorded& recorded, const Timing& timing) {
+  const std::vector<double> seconds = median_seconds(s, recorded);
+  const std::vector<Step>& steps = recorded.tape->steps;
+  std::map<std::string, Row> kinds;
+  std::vector<Row> layers;
+  double sum = 0;
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    const bool optimizer = i == steps.size();
+    const std::int64_t work = optimizer ? 0 : multiply_adds(steps[i]);
+    Row& kind = kinds[optimizer ? "optimizer" : kind_of(steps[i])];
+    kind.seconds += seconds[i], kind.steps += 1, kind.work += work;
+    layers.push_back({optimizer ? "optimizer" : layer_of(steps[i]), seconds[i], 1, work});
+    sum += seconds[i];
+  }
+  std::vector<Row> rows;
+  for (auto& [name, row] : kinds) row.name = name, rows.push_back(row);
+  print_result(s.common, table_of(rows, sum, "kind of work") + "\n");
+  print_result(s.common, table_of(layers, sum, "layer, image that it writes") + "\n");
+  print_result(s.common,
+               fmt::format("{:>10.2f} ms one by one, {:.2f} ms as a whole ({:+.1f} %)\n", sum * 1e3,
+                           timing.median() * 1e3, 100 * (sum / timing.median() - 1)));
+}
+
+}  // namespace fjord
