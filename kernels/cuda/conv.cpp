@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv_plans.h"
+#include "kernels/cuda/conv_rule.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/tail.h"
@@ -10,14 +11,6 @@
 namespace fjord::cuda {
 
 namespace {
-
-/// The first implementation that fits a layer runs it.
-template <class Pass>
-struct Implementation {
-  const char* name;
-  bool (*fits)(const ConvShape&);
-  void (*prepare)(const ConvShape&, Pass&);
-};
 
 // Written 80 for 8.0. Without a card a recent one is planned for.
 int compute_capability() {
@@ -29,11 +22,11 @@ int compute_capability() {
   return 10 * major + minor;
 }
 
+}  // namespace
+
 bool is_tail(const ConvShape& shape) {
   return tail_fits(shape) && tail_runs_on(compute_capability());
 }
-
-bool always(const ConvShape&) { return true; }
 
 ConvProblem problem_of(const ConvShape& shape, ConvPass pass) {
   return {.pass = pass,
@@ -45,32 +38,28 @@ ConvProblem problem_of(const ConvShape& shape, ConvPass pass) {
           .math = shape.math};
 }
 
-// The bias is fused where the library does that with tensor cores.
-std::shared_ptr<const ConvPlan> fused_bias(const ConvShape& shape) {
-  if (!shape.bias) return nullptr;
-  ConvProblem problem = problem_of(shape, ConvPass::forward);
-  problem.epilogue.bias = true;
-  auto plan = plan_conv(problem, shape.tuning);
-  return plan && plan->tensor_cores ? plan : nullptr;
-}
+namespace {
+
+/// The first implementation that fits a layer runs it.
+template <class Pass>
+struct Implementation {
+  const char* name;
+  bool (*fits)(const ConvShape&);
+  void (*prepare)(const ConvShape&, Pass&);
+};
+
+bool always(const ConvShape&) { return true; }
 
 void library_forward(const ConvShape& shape, ConvForward& pass) {
-  if (const auto plan = fused_bias(shape)) {
-    pass = {plan->engine, plan->workspace_bytes,
-            [=](In x, In weight, In bias, Out y, void* scratch, Stream& stream) {
-              plan->run(
-                  {x.buffer->data, weight.buffer->data, bias.buffer->data, y.buffer->data, scratch},
-                  stream);
-            }};
-    return;
-  }
-  const SlicedPlan plan(problem_of(shape, ConvPass::forward), shape.tuning);
-  pass = {
-      plan.plan().engine, plan.plan().workspace_bytes,
-      [=](In x, In weight, In bias, Out y, void* scratch, Stream& stream) {
-        plan.run({x.buffer->data, weight.buffer->data, nullptr, y.buffer->data, scratch}, stream);
-        if (bias) add_bias(bias.as<float>(), {y.buffer->data, y.dtype()}, y.shape(), stream);
-      }};
+  ConvProblem problem = problem_of(shape, ConvPass::forward);
+  problem.epilogue.bias = shape.bias;
+  const EndedPlan plan(problem, shape.tuning);
+  pass = {plan.engine(), plan.workspace_bytes(),
+          [=](In x, In weight, In bias, Out y, void* scratch, Stream& stream) {
+            plan.run({x.buffer->data, weight.buffer->data, bias ? bias.buffer->data : nullptr,
+                      y.buffer->data, scratch},
+                     stream);
+          }};
 }
 
 void library_backward_data(const ConvShape& shape, ConvBackwardData& pass) {
@@ -146,13 +135,15 @@ void prepare_backward_filter(const ConvShape& shape, ConvBackwardFilter& pass, S
 
 }  // namespace
 
-void fill_conv_upsample();  // conv_upsample.cpp
+void fill_conv_upsample();   // conv_upsample.cpp
+void fill_conv_inference();  // conv_inference.cpp
 
 void fill_conv() {
   prepare_conv_forward.cuda = prepare_forward;
   prepare_conv_backward_data.cuda = prepare_backward_data;
   prepare_conv_backward_filter.cuda = prepare_backward_filter;
   fill_conv_upsample();
+  fill_conv_inference();
 }
 
 }  // namespace fjord::cuda

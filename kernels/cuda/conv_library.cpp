@@ -14,11 +14,11 @@ std::string to_string(const ConvProblem& p) {
                      : p.dtype == DType::f16    ? "f16"
                      : p.math == ConvMath::tf32 ? "tf32"
                                                 : "f32";
-  return fmt::format("{} {} by {} stride {} padding {} dilation {} groups {} {}{}{}{}",
+  return fmt::format("{} {} by {} stride {} padding {} dilation {} groups {} {}{}{}{}{}",
                      to_string(p.pass), fjord::to_string(p.image), fjord::to_string(p.filter),
                      p.conv.stride, p.conv.padding, p.conv.dilation, p.conv.groups, type,
-                     p.epilogue.bias ? " bias" : "", p.epilogue.relu ? " relu" : "",
-                     p.epilogue.add ? " added" : "");
+                     p.epilogue.bias ? " bias" : "", p.epilogue.residual ? " residual" : "",
+                     p.epilogue.relu ? " relu" : "", p.epilogue.add ? " added" : "");
 }
 
 }  // namespace fjord::cuda

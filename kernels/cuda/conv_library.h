@@ -14,11 +14,13 @@ namespace fjord::cuda {
 enum class ConvPass : std::uint8_t { forward, backward_data, backward_filter };
 std::string_view to_string(ConvPass pass);
 
-/// What is added to a result, or done to it, before it is stored. Sums of f32, rounded once.
+/// What is added to a result, or done to it, before it is stored, in this order. Sums of f32,
+/// rounded once.
 struct ConvEpilogue {
-  bool bias = false;  // f32, one value a channel of the output; forward alone
-  bool relu = false;  // forward alone
-  bool add = false;   // the result's old values
+  bool add = false;       // the result's old values; alone
+  bool bias = false;      // f32, one value a channel of the result
+  bool residual = false;  // a tensor like the result
+  bool relu = false;
   bool operator==(const ConvEpilogue&) const = default;
 };
 
@@ -42,6 +44,7 @@ struct ConvOperands {
   const void* bias = nullptr;
   void* result = nullptr;
   void* workspace = nullptr;
+  const void* residual = nullptr;
 };
 
 /// A chosen way to compute a problem. Runs are legal inside stream capture.

@@ -56,6 +56,27 @@ void SlicedPlan::run(const ConvOperands& operands, Stream& stream) const {
   for (int i = 0; i < slices_; ++i) plan_->run(slice(operands, i), stream);
 }
 
+EndedPlan::EndedPlan(const ConvProblem& problem, const ConvTuning& tuning) : problem_(problem) {
+  if (problem.epilogue != ConvEpilogue{}) fused_ = plan_conv(problem, tuning);
+  if (fused_ && fused_->tensor_cores) return;
+  fused_ = nullptr;
+  ConvProblem bare = problem;
+  bare.epilogue = {};
+  apart_.emplace(bare, tuning);
+}
+
+void EndedPlan::run(const ConvOperands& operands, Stream& stream) const {
+  if (fused_) return fused_->run(operands, stream);
+  apart_->run(operands, stream);
+  const ConvEpilogue& e = problem_.epilogue;
+  if (e == ConvEpilogue{}) return;
+  end_conv({.bias = e.bias ? static_cast<const float*>(operands.bias) : nullptr,
+            .residual = e.residual ? operands.residual : nullptr,
+            .relu = e.relu},
+           {operands.result, problem_.dtype},
+           problem_.pass == ConvPass::forward ? problem_.output : problem_.image, stream);
+}
+
 WritingPlan::WritingPlan(const ConvProblem& whole, const ConvTuning& tuning, Write write)
     : store_(whole, tuning), dtype_(whole.dtype) {
   const ConvProblem& problem = store_.problem();

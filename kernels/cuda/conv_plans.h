@@ -1,6 +1,8 @@
 // A library's plans for one convolution, whichever way its result is written.
 #pragma once
 
+#include <optional>
+
 #include "kernels/cuda/conv_library.h"
 
 namespace fjord::cuda {
@@ -35,6 +37,25 @@ class SlicedPlan {
   ConvProblem problem_;
   std::shared_ptr<const ConvPlan> plan_;
   int slices_ = 1;
+};
+
+/// A forward or backward-data pass and what follows its sums: in the library's epilogue where it
+/// does that with tensor cores, else in a pass behind it. Throws as require_plan.
+class EndedPlan {
+ public:
+  EndedPlan(const ConvProblem& problem, const ConvTuning& tuning);
+
+  void run(const ConvOperands& operands, Stream& stream) const;
+
+  const std::string& engine() const { return fused_ ? fused_->engine : apart_->plan().engine; }
+  std::size_t workspace_bytes() const {
+    return fused_ ? fused_->workspace_bytes : apart_->plan().workspace_bytes;
+  }
+
+ private:
+  ConvProblem problem_;
+  std::shared_ptr<const ConvPlan> fused_;
+  std::optional<SlicedPlan> apart_;
 };
 
 /// Stores a result or adds to it (where `write` is add): by the library itself, or else through

@@ -147,8 +147,8 @@ ConvGraph conv_graph(const ConvProblem& problem) {
   const cudnnDataType_t type = data_type(problem.dtype);
   const ConvEpilogue& epilogue = problem.epilogue;
   Builder graph;
-  // The chain of values: convolution, + bias, relu; the last of them is the result.
-  int left = (epilogue.bias ? 1 : 0) + (epilogue.relu ? 1 : 0);
+  // The chain of values: convolution, + bias, + residual, relu; the last of them is the result.
+  int left = (epilogue.bias ? 1 : 0) + (epilogue.residual ? 1 : 0) + (epilogue.relu ? 1 : 0);
   std::int64_t next_id = static_cast<std::int64_t>(ConvTensor::virtual_);
   const auto next_value = [&] {
     return graph.keep(
@@ -166,6 +166,10 @@ ConvGraph conv_graph(const ConvProblem& problem) {
     const std::size_t bias =
         graph.keep(tensor(ConvTensor::bias, {1, 1, 1, shape.c}, CUDNN_DATA_FLOAT));
     then(CUDNN_POINTWISE_ADD, &bias);
+  }
+  if (epilogue.residual) {
+    const std::size_t residual = graph.keep(tensor(ConvTensor::residual, shape, type));
+    then(CUDNN_POINTWISE_ADD, &residual);
   }
   if (epilogue.relu) then(CUDNN_POINTWISE_RELU_FWD, nullptr);
 

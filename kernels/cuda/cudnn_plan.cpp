@@ -11,10 +11,12 @@ void CudnnPlan::run(const ConvOperands& operands, Stream& stream) const {
                                 static_cast<std::int64_t>(ConvTensor::result)};
   std::vector<void*> addresses{const_cast<void*>(operands.first),
                                const_cast<void*>(operands.second), operands.result};
-  if (bias_) {
-    ids.push_back(static_cast<std::int64_t>(ConvTensor::bias));
-    addresses.push_back(const_cast<void*>(operands.bias));
-  }
+  const auto bind = [&](ConvTensor tensor, const void* address) {
+    ids.push_back(static_cast<std::int64_t>(tensor));
+    addresses.push_back(const_cast<void*>(address));
+  };
+  if (epilogue_.bias) bind(ConvTensor::bias, operands.bias);
+  if (epilogue_.residual) bind(ConvTensor::residual, operands.residual);
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids);
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, addresses);
@@ -39,7 +41,7 @@ std::shared_ptr<const CudnnPlan> build_plan(const ConvProblem& problem,
   made->tensor_cores = std::count(candidate.notes.begin(), candidate.notes.end(),
                                   CUDNN_NUMERICAL_NOTE_TENSOR_CORE) > 0;
   made->choice = candidate.choice;
-  made->bias_ = problem.epilogue.bias;
+  made->epilogue_ = problem.epilogue;
   made->graph_ = std::move(graph);
   made->config_ = std::move(candidate.config);
   made->device_ = std::move(device);

@@ -18,7 +18,7 @@ class CudnnPlan : public ConvPlan {
   std::shared_ptr<const CudnnDevice> device_;
   std::shared_ptr<const ConvGraph> graph_;
   Descriptor config_, plan_;
-  bool bias_ = false;
+  ConvEpilogue epilogue_;
 };
 
 /// Null when cuDNN refuses it, or when built it asks for more workspace than allowed.

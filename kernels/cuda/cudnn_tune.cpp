@@ -61,10 +61,12 @@ std::shared_ptr<const CudnnPlan> fastest_plan(const ConvProblem& problem,
                                               const std::shared_ptr<const CudnnDevice>& device) {
   const std::size_t size = size_of(problem.dtype);
   const auto bytes = [&](Shape shape) { return static_cast<std::size_t>(shape.count()) * size; };
+  const Shape result = problem.pass == ConvPass::forward ? problem.output : problem.image;
   const Memory image(bytes(problem.image)), filter(bytes(problem.filter)),
-      output(bytes(problem.output)), bias(static_cast<std::size_t>(problem.output.c) * 4),
-      workspace(kConvWorkspaceBytes);
-  ConvOperands operands{image.data(), filter.data(), bias.data(), output.data(), workspace.data()};
+      output(bytes(problem.output)), bias(static_cast<std::size_t>(result.c) * 4),
+      residual(problem.epilogue.residual ? bytes(result) : 0), workspace(kConvWorkspaceBytes);
+  ConvOperands operands{image.data(),  filter.data(),    bias.data(),
+                        output.data(), workspace.data(), residual.data()};
   if (problem.pass == ConvPass::backward_data)
     operands.first = output.data(), operands.result = image.data();
   if (problem.pass == ConvPass::backward_filter)

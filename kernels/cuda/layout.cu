@@ -23,11 +23,21 @@ void convert_values(Typed x, TypedOut y, std::int64_t count, Stream& stream) {
 }
 
 template <int W, class T>
-__global__ void add_bias_kernel(const float* bias, T* y, FixedChannels channels) {
+__global__ void __launch_bounds__(kThreads)
+    end_values(const float* bias, const T* residual, T* y, FixedChannels channels, bool relu) {
   if (channels.first() >= channels.count) return;
-  const Floats<W> own = load_floats<W>(bias + channels.group() * W);
-  for (std::int64_t i = channels.first(); i < channels.count; i += channels.stride())
-    write_floats<W>(y + i * W, own, true);
+  Floats<W> own{};
+  if (bias) own = load_floats<W>(bias + channels.group() * W);
+  for (std::int64_t i = channels.first(); i < channels.count; i += channels.stride()) {
+    Floats<W> value = load_floats<W>(y + i * W), added{};
+    if (residual) added = load_floats<W>(residual + i * W);
+#pragma unroll
+    for (int k = 0; k < W; ++k) {
+      value[k] += own[k] + added[k];
+      value[k] = relu && value[k] < 0 ? 0 : value[k];  // a NaN stays a NaN
+    }
+    store_floats<W>(y + i * W, value);
+  }
 }
 
 // One row of partial sums a block; see ChannelBlocks.
@@ -75,8 +85,9 @@ __device__ int first_tap(int t) { return t < 2 ? 2 - t : 0; }
 __device__ int last_tap(int t) { return t < 1 ? 2 : 3 - t; }
 
 // Block (x, y): 32 outputs by 32 channels, all taps. weight: k x 9 x pitch; low: c x 16 x k.
-template <class T>
-__global__ void split_low(const T* weight, T* low, int outputs, int channels, int pitch) {
+template <class From, class T>
+__global__ void split_low(const From* weight, const float* scale, T* low, int outputs, int channels,
+                          int pitch) {
   float* tile = dynamic_shared<float>();
   const int lane = static_cast<int>(threadIdx.x) % kTile,
             row = static_cast<int>(threadIdx.x) / kTile;
@@ -92,11 +103,12 @@ __global__ void split_low(const T* weight, T* low, int outputs, int channels, in
   for (int i = row; i < kTile * 16; i += rows) {
     const int c = c0 + i / 16, t = i % 16 / 4, s = i % 4, k = k0 + lane;
     if (k >= outputs || c >= channels) continue;
+    const float factor = scale ? scale[k] : 1.0f;
     float sum = 0;
     for (int r = first_tap(t); r <= last_tap(t); ++r)
       for (int q = first_tap(s); q <= last_tap(s); ++q)
         sum += tile[tile_at(r * 3 + q, lane, i / 16)];
-    low[(std::int64_t{c} * 16 + t * 4 + s) * outputs + k] = from_float<T>(sum);
+    low[(std::int64_t{c} * 16 + t * 4 + s) * outputs + k] = from_float<T>(sum * factor);
   }
 }
 
@@ -144,6 +156,32 @@ __global__ void copy_rows(const From* x, To* y, std::int64_t count, std::int64_t
   }
 }
 
+// The same, each row times the scale of its output; an output has `rows` of them.
+template <int W, class To>
+__global__ void __launch_bounds__(kThreads)
+    scaled_rows(const float* x, const float* scale, To* y, std::int64_t count, std::int64_t width,
+                std::int64_t pitch, std::int64_t rows) {
+  const std::int64_t stride = std::int64_t{gridDim.x} * kThreads;
+  for (std::int64_t i = blockIdx.x * std::int64_t{kThreads} + threadIdx.x; i < count; i += stride) {
+    const std::int64_t row = i / width;
+    Floats<W> values = load_floats<W>(x + row * pitch + i % width * W);
+    const float factor = scale ? scale[row / rows] : 1.0f;
+#pragma unroll
+    for (int k = 0; k < W; ++k) values[k] *= factor;
+    store_floats<W>(y + i * W, values);
+  }
+}
+
+template <class T>
+void scale_rows(const float* x, const float* scale, T* y, std::int64_t rows, std::int64_t width,
+                std::int64_t pitch, std::int64_t rows_of_output, Stream& stream) {
+  with_width<T>(std::gcd(width, pitch), {x, y}, [&]<int W>(Number<W>) {
+    const std::int64_t count = rows * width / W;
+    launch(scaled_rows<W, T>, blocks_for(count), kThreads, 0, stream, x, scale, y, count, width / W,
+           pitch, rows_of_output);
+  });
+}
+
 dim3 tiles_of(const FilterParts& parts) {
   return {static_cast<unsigned>(divide_up(parts.outputs, kTile)),
           static_cast<unsigned>(divide_up(parts.low, kTile))};
@@ -163,12 +201,21 @@ void convert(Typed x, TypedOut y, std::int64_t count, Stream& stream) {
   });
 }
 
-void add_bias(const float* bias, TypedOut y, Shape shape, Stream& stream) {
+void end_conv(const ConvEnd& end, TypedOut y, Shape shape, Stream& stream) {
   with_type(y.dtype, [&]<class T>() {
-    with_width<T>(shape.c, {bias, y.data}, [&]<int W>(Number<W>) {
+    with_width<T>(shape.c, {end.bias, end.residual, y.data}, [&]<int W>(Number<W>) {
       const FixedChannels channels = fixed_channels(shape, W);
-      launch(add_bias_kernel<W, T>, channels.blocks, kThreads, 0, stream, bias, y.data, channels);
+      launch(end_values<W, T>, channels.blocks, kThreads, 0, stream, end.bias, end.residual, y.data,
+             channels, end.relu);
     });
+  });
+}
+
+void fold_filter(In weight, In scale, TypedOut y, Stream& stream) {
+  const std::int64_t outputs = weight.shape().n, width = weight.shape().count() / outputs;
+  with_type(y.dtype, [&]<class T>() {
+    scale_rows(weight.as<float>(), optional_data<float>(scale), static_cast<T*>(y.data), outputs,
+               width, width, 1, stream);
   });
 }
 
@@ -190,14 +237,27 @@ void split_filter(Typed weight, FilterParts parts, void* low, void* skip, Stream
   with_type(weight.dtype, [&]<class T>() {
     const T* from = static_cast<const T*>(weight.data);
     if (low)
-      launch(split_low<T>, tiles_of(parts), kThreads, kTileBytes, stream, from, low, parts.outputs,
-             parts.low, pitch);
+      launch(split_low<T, T>, tiles_of(parts), kThreads, kTileBytes, stream, from, nullptr, low,
+             parts.outputs, parts.low, pitch);
     if (!skip || parts.skip == 0) return;
     with_width<T>(std::gcd(parts.low, parts.skip), {from, skip}, [&]<int W>(Number<W>) {
       const std::int64_t width = parts.skip / W;
       launch(copy_rows<W, T, T>, blocks_for(rows * width), kThreads, 0, stream, from + parts.low,
              skip, rows * width, width, pitch, parts.skip, false);
     });
+  });
+}
+
+void fold_split_filter(In weight, In scale, FilterParts parts, DType to, void* low, void* skip,
+                       Stream& stream) {
+  const std::int64_t pitch = parts.low + parts.skip;
+  const float *from = weight.as<float>(), *factors = optional_data<float>(scale);
+  with_type(to, [&]<class T>() {
+    launch(split_low<float, T>, tiles_of(parts), kThreads, kTileBytes, stream, from, factors, low,
+           parts.outputs, parts.low, pitch);
+    if (parts.skip > 0)
+      scale_rows(from + parts.low, factors, static_cast<T*>(skip), kTaps * parts.outputs,
+                 parts.skip, pitch, kTaps, stream);
   });
 }
 

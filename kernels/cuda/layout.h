@@ -21,8 +21,16 @@ struct TypedOut {
 /// y = x or y += x: between one type, or from any to f32.
 void convert(Typed x, TypedOut y, std::int64_t count, Stream& stream);
 
-/// y[.., c] += bias[c], bias f32.
-void add_bias(const float* bias, TypedOut y, Shape shape, Stream& stream);
+/// What follows a convolution's sums: y = act(y + bias[c] + residual). Null: absent.
+struct ConvEnd {
+  const float* bias = nullptr;
+  const void* residual = nullptr;  // of y's type and shape
+  bool relu = false;
+};
+void end_conv(const ConvEnd& end, TypedOut y, Shape shape, Stream& stream);
+
+/// y = weight, each output's values times its scale (absent: 1).
+void fold_filter(In weight, In scale, TypedOut y, Stream& stream);
 
 /// sums[c] = (or +=) the sum of x[.., c].
 void channel_sums(Typed x, Shape shape, Out sums, Stream& stream);
@@ -35,6 +43,9 @@ struct FilterParts {
   constexpr std::int64_t skip_count() const { return 9 * skip * outputs; }
 };
 void split_filter(Typed weight, FilterParts parts, void* low, void* skip, Stream& stream);
+/// The same of f32 weights times the outputs' scale (absent: 1); the parts are of type `to`.
+void fold_split_filter(In weight, In scale, FilterParts parts, DType to, void* low, void* skip,
+                       Stream& stream);
 /// Its transpose, for gradients: low and skip (null without one) -> dweight (f32).
 void join_filter(Typed low, Typed skip, FilterParts parts, Out dweight, Stream& stream);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/conv.h"
+#include "kernels/cuda/tail_filter.h"
 
 namespace fjord::cuda {
 
@@ -13,6 +14,26 @@ bool tail_fits(const ConvShape& shape);
 
 /// Their instruction, mma.sync m16n8k16, needs compute capability 8.0 (written 80).
 constexpr bool tail_runs_on(int compute_capability) { return compute_capability >= 80; }
+
+/// What follows the sums before they are stored; a residual goes with Write::store alone.
+struct TailEnd {
+  In bias = {}, residual = {};
+  bool relu = false;
+};
+
+/// y = (+=) x * filter + bias, 3x3: forward, or backward-data when the filter is turned.
+struct TailPass {
+  Shape x;
+  int outputs = 0;
+  DType dtype = DType::bf16;
+  bool turned = false;
+
+  FilterPacking packing() const;
+  std::size_t packed_bytes() const;
+  /// With the filter as pack_tail_filter leaves it, or packed into `scratch` first.
+  void run_packed(In x, const void* packed, const TailEnd& end, Out y, Stream& stream) const;
+  void run(In x, In weight, In bias, Out y, void* scratch, Stream& stream) const;
+};
 
 /// Each makes one pass of a convolution that tail_fits ready, in the manner of kernels/conv.h:
 /// images, gradients of images and filters in the shape's type; bias, dweight and dbias in f32.

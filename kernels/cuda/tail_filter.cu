@@ -26,8 +26,8 @@ struct Digits {
 };
 
 // Value i of the packed filter.
-template <class T>
-__device__ T packed_value(const T* weight, const Packing& p, int i) {
+template <class From>
+__device__ float packed_value(const From* weight, const float* scale, const Packing& p, int i) {
   const int groups = p.output_block / 8, pair = groups == 1 ? 1 : 2;
   Digits digits{i};
   const int odd = digits.take(2), half = digits.take(2), in_pair = digits.take(pair);
@@ -38,27 +38,34 @@ __device__ T packed_value(const T* weight, const Packing& p, int i) {
   const int k = half * 8 + lane % 4 * 2 + odd, per_shift = p.input_block / 16;
   const int shift = p.input_block == 8 ? 2 * step + half : step / per_shift;
   const int input = p.input_block == 8 ? k % 8 : step % per_shift * 16 + k;
-  if (shift > 2 || input >= p.inputs || output >= p.outputs) return from_float<T>(0);
-  return p.turned ? weight[((input * 3 + 2 - tap) * 3 + 2 - shift) * p.outputs + output]
-                  : weight[((output * 3 + tap) * 3 + shift) * p.inputs + input];
+  if (shift > 2 || input >= p.inputs || output >= p.outputs) return 0;
+  const int at = p.turned ? ((input * 3 + 2 - tap) * 3 + 2 - shift) * p.outputs + output
+                          : ((output * 3 + tap) * 3 + shift) * p.inputs + input;
+  return to_float(weight[at]) * (scale ? scale[output] : 1.0f);
 }
 
 // Floor in bytes: the filter twice, 74 KB each way at most; 2 us.
-template <class T>
-__global__ void __launch_bounds__(kThreads) tail_pack(const T* weight, Packing packing, T* packed) {
+template <class From, class T>
+__global__ void __launch_bounds__(kThreads)
+    tail_pack(const From* weight, const float* scale, Packing packing, T* packed) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < packing.count) packed[i] = packed_value(weight, packing, i);
+  if (i < packing.count) packed[i] = from_float<T>(packed_value(weight, scale, packing, i));
 }
 
 }  // namespace
 
-void pack_tail_filter(const FilterPacking& p, In weight, void* packed, Stream& stream) {
+void pack_tail_filter(const FilterPacking& p, In weight, In scale, TypedOut packed,
+                      Stream& stream) {
   const Packing packing{p.inputs,  p.outputs, p.input_block, p.output_block,
                         p.steps(), p.count(), p.turned};
   const auto blocks = static_cast<unsigned>(divide_up(packing.count, kThreads));
-  with_half(weight.dtype(), [&]<class T>() {
-    launch(tail_pack<T>, dim3(blocks), dim3(kThreads), 0, stream, weight.as<T>(), packing,
-           static_cast<T*>(packed));
+  const float* factors = optional_data<float>(scale);
+  with_half(packed.dtype, [&]<class T>() {
+    const auto pack = [&]<class From>(const From* from) {
+      launch(tail_pack<From, T>, dim3(blocks), dim3(kThreads), 0, stream, from, factors, packing,
+             packed.data);
+    };
+    weight.dtype() == DType::f32 ? pack(weight.as<float>()) : pack(weight.as<T>());
   });
 }
 

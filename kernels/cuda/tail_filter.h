@@ -1,7 +1,7 @@
 // The filter of a tail convolution in the order in which its kernel reads it.
 #pragma once
 
-#include "kernels/kernel.h"
+#include "kernels/cuda/layout.h"
 
 namespace fjord::cuda {
 
@@ -19,7 +19,9 @@ struct FilterPacking {
   constexpr int count() const { return turns() * steps() * 3 * output_block * 16; }
 };
 
-/// weight as in memory (k x 3 x 3 x c, bf16 or f16) -> packed.
-void pack_tail_filter(const FilterPacking& packing, In weight, void* packed, Stream& stream);
+/// weight as in memory (k x 3 x 3 x c; packed's type, or f32), each output's times its scale
+/// (absent: 1) -> packed (bf16 or f16).
+void pack_tail_filter(const FilterPacking& packing, In weight, In scale, TypedOut packed,
+                      Stream& stream);
 
 }  // namespace fjord::cuda

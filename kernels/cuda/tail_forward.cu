@@ -45,10 +45,11 @@ struct TailConv {
   const T* x;
   int inputs;  // 1 to 8 when the form's are 8, else equal
   const uint4* filter;
-  const float* bias;  // of a head; may be null
+  const float* bias;  // may be null
+  const T* added;     // as y: its old values, or a residual; may be null
   T* y;
   int outputs;  // all of them; the kernel takes them a turn at a time
-  bool add;
+  bool relu;
   TileGrid grid;
   int tiles_per_block;
 };
@@ -115,30 +116,32 @@ __device__ void accumulate(typename TailForm<inputs, outputs>::Sums& sums, const
   }
 }
 
-// Zero, or a head's bias.
+// Zero, or the bias of `count` channels.
 template <int groups>
 __device__ void begin_sums(float (&sums)[kBlockRows][groups][4], const float* bias, int count,
                            Lane lane) {
 #pragma unroll
-  for (int i = 0; i < kBlockRows * groups * 4; ++i) {
-    float value = 0;
-    if constexpr (groups == 1) {
-      const int channel = static_cast<int>(lane.member) * 2 + i % 2;
-      if (bias && channel < count) value = bias[channel];
-    }
-    sums[i / 4 / groups][i / 4 % groups][i % 4] = value;
+  for (int i = 0; i < groups * 2; ++i) {
+    const int group = i / 2, odd = i % 2;
+    const int channel = output_channel(groups * 8, group, static_cast<int>(lane.member) * 2 + odd);
+    const float value = bias && channel < count ? bias[channel] : 0;
+#pragma unroll
+    for (int row = 0; row < kBlockRows; ++row)
+      sums[row][group][odd] = sums[row][group][odd + 2] = value;
   }
 }
 
 template <class T>
 __device__ BlockTarget<T> target_of(const TailConv<T>& a, TilePosition block, int first_channel) {
   const std::int64_t row = static_cast<std::int64_t>(block.image) * a.grid.height + block.row;
-  return {.data = a.y + (row * a.grid.width + block.column) * a.outputs + first_channel,
+  const std::int64_t corner = (row * a.grid.width + block.column) * a.outputs + first_channel;
+  return {.data = a.y + corner,
+          .added = a.added ? a.added + corner : nullptr,
           .channels = a.outputs,
           .row_values = a.grid.width * a.outputs,
           .rows = a.grid.height - block.row,
           .columns = a.grid.width - block.column,
-          .add = a.add};
+          .relu = a.relu};
 }
 
 // Floor in bytes: x + y in 16 bits. The border, 10 x 34 / (8 x 32) - 1 = 33 % of x (tiles of 16
@@ -171,7 +174,8 @@ __global__ void __launch_bounds__(TailForm<inputs, outputs>::threads,
       __syncthreads();
       if (inside(a.grid, corner)) {
         typename Form::Sums sums;
-        begin_sums(sums, a.bias, a.outputs, lane);
+        begin_sums(sums, a.bias ? a.bias + turn * outputs : nullptr, a.outputs - turn * outputs,
+                   lane);
         accumulate<T, inputs, outputs>(sums, tile_memory, filter, block, lane);
         store_block(sums, target_of(a, corner, turn * outputs), lane);
       }
@@ -235,20 +239,27 @@ FilterPacking TailPass::packing() const {
           .turned = turned};
 }
 
-std::size_t TailPass::scratch_bytes() const {
+std::size_t TailPass::packed_bytes() const {
   return static_cast<std::size_t>(packing().count()) * size_of(dtype);
 }
 
 void TailPass::run(In image, In weight, In bias, Out y, void* scratch, Stream& stream) const {
-  pack_tail_filter(packing(), weight, scratch, stream);
+  pack_tail_filter(packing(), weight, {}, {scratch, dtype}, stream);
+  run_packed(image, scratch, {.bias = bias}, y, stream);
+}
+
+void TailPass::run_packed(In image, const void* packed, const TailEnd& end, Out y,
+                          Stream& stream) const {
   with_half(dtype, [&]<class T>() {
+    const bool add = y.write == Write::add;
     const TailConv<T> a{.x = image.as<T>(),
                         .inputs = static_cast<int>(x.c),
-                        .filter = static_cast<const uint4*>(scratch),
-                        .bias = bias ? bias.as<float>() : nullptr,
+                        .filter = static_cast<const uint4*>(packed),
+                        .bias = optional_data<float>(end.bias),
+                        .added = add ? y.as<T>() : optional_data<T>(end.residual),
                         .y = y.as<T>(),
                         .outputs = outputs,
-                        .add = y.write == Write::add,
+                        .relu = end.relu,
                         .grid = {},
                         .tiles_per_block = 1};
     launch_conv(x, packing(), a, stream);
@@ -259,7 +270,7 @@ void prepare_tail_forward(const ConvShape& shape, ConvForward& pass) {
   const TailPass tail{
       .x = shape.x, .outputs = static_cast<int>(shape.y.c), .dtype = shape.dtype, .turned = false};
   pass.implementation = "tail";
-  pass.scratch_bytes = tail.scratch_bytes();
+  pass.scratch_bytes = tail.packed_bytes();
   pass.run = [tail](In x, In weight, In bias, Out y, void* scratch, Stream& stream) {
     tail.run(x, weight, bias, y, scratch, stream);
   };
@@ -269,7 +280,7 @@ void prepare_tail_backward_data(const ConvShape& shape, ConvBackwardData& pass) 
   const TailPass tail{
       .x = shape.y, .outputs = static_cast<int>(shape.x.c), .dtype = shape.dtype, .turned = true};
   pass.implementation = "tail";
-  pass.scratch_bytes = tail.scratch_bytes();
+  pass.scratch_bytes = tail.packed_bytes();
   pass.run = [tail](In dy, In weight, Out dx, void* scratch, Stream& stream) {
     tail.run(dy, weight, {}, dx, scratch, stream);
   };

@@ -1,23 +1,10 @@
 // What the files of the tail share on the host.
 #pragma once
 
-#include "kernels/conv.h"
-#include "kernels/cuda/tail_filter.h"
+#include "kernels/cuda/tail.h"
 #include "kernels/cuda/tail_tile.h"
 
 namespace fjord::cuda {
-
-/// y = (+=) x * filter + bias, 3x3: forward, or backward-data when the filter is turned.
-struct TailPass {
-  Shape x;
-  int outputs = 0;
-  DType dtype = DType::bf16;
-  bool turned = false;
-
-  FilterPacking packing() const;
-  std::size_t scratch_bytes() const;
-  void run(In x, In weight, In bias, Out y, void* scratch, Stream& stream) const;
-};
 
 inline TileGrid tile_grid(const Shape& image, int tile_rows) {
   const auto up = [](std::int64_t size, int tile) {

@@ -12,15 +12,29 @@ __host__ __device__ constexpr int output_channel(int outputs, int group, int col
   return column / 2 * (outputs / 4) + 2 * group + column % 2;
 }
 
-/// Where the sums of a block of 4 x 16 pixels go.
+/// Where the sums of a block of 4 x 16 pixels go, and what becomes of them before.
 template <class T>
 struct BlockTarget {
   T* data;            // the channels of its upper left pixel
+  const T* added;     // laid out alike, y's old values or a residual; null: nothing
   int channels;       // from one pixel to the next
   int row_values;     // from one row to the next
   int rows, columns;  // of the image from there on
-  bool add;
+  bool relu;
 };
+
+/// A NaN stays a NaN.
+template <int W, class T>
+__device__ void put(const BlockTarget<T>& y, int offset, Floats<W> values) {
+  if (y.added) {
+    const Floats<W> others = load_floats<W>(y.added + offset);
+#pragma unroll
+    for (int i = 0; i < W; ++i) values[i] += others[i];
+  }
+#pragma unroll
+  for (int i = 0; i < W; ++i) values[i] = y.relu && values[i] < 0 ? 0 : values[i];
+  store_floats<W>(y.data + offset, values);
+}
 
 /// Stores one row, `row` values below the first: 16 pixels with 32 channels: each thread has 8
 /// neighbours of two pixels, 8 apart.
@@ -33,8 +47,7 @@ __device__ void store_row(const float (&sums)[4][4], int row, const BlockTarget<
 #pragma unroll
     for (int i = 0; i < 8; ++i) octet[i] = sums[i / 2][half * 2 + i % 2];
     const int column = static_cast<int>(lane.group) + 8 * half;
-    if (column < y.columns)
-      write_floats<8>(y.data + (row + column * y.channels + member * 8), octet, y.add);
+    if (column < y.columns) put<8>(y, row + column * y.channels + member * 8, octet);
   }
 }
 
@@ -49,8 +62,7 @@ __device__ void store_row(const float (&sums)[2][4], int row, const BlockTarget<
 #pragma unroll
     for (int i = 0; i < 4; ++i) four[i] = sums[i / 2][half * 2 + i % 2];
     const int column = static_cast<int>(lane.group) + 8 * half;
-    if (column < y.columns)
-      write_floats<4>(y.data + (row + column * y.channels + member * 4), four, y.add);
+    if (column < y.columns) put<4>(y, row + column * y.channels + member * 4, four);
   }
 }
 
@@ -62,8 +74,7 @@ __device__ void store_row(const float (&sums)[1][4], int row, const BlockTarget<
     const int column = static_cast<int>(lane.group) + 8 * (i / 2);
     const int channel = static_cast<int>(lane.member) * 2 + i % 2;
     if (column < y.columns && channel < y.channels)
-      write_floats<1>(y.data + (row + column * y.channels + channel), Floats<1>{{sums[0][i]}},
-                      y.add);
+      put<1>(y, row + column * y.channels + channel, Floats<1>{{sums[0][i]}});
   }
 }
 

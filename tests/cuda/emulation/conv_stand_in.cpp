@@ -152,7 +152,9 @@ void compute(const ConvProblem& p, const ConvOperands& operands) {
     float value = result[i];
     if (p.epilogue.add) value += value_at(operands.result, p.dtype, i);
     if (p.epilogue.bias)
-      value += static_cast<const float*>(operands.bias)[i % static_cast<std::size_t>(p.output.c)];
+      value +=
+          static_cast<const float*>(operands.bias)[i % static_cast<std::size_t>(shapes.result.c)];
+    if (p.epilogue.residual) value += value_at(operands.residual, p.dtype, i);
     if (p.epilogue.relu) value = value > 0 ? value : 0;
     put(operands.result, p.dtype, i, value);
   }
@@ -173,7 +175,8 @@ class StandIn : public ConvPlan {
     require(operands.second, shapes.second.count() * size());
     require(operands.result, shapes.result.count() * size());
     require(operands.workspace, kWorkspace);
-    if (problem_.epilogue.bias) require(operands.bias, problem_.output.c * 4);
+    if (problem_.epilogue.bias) require(operands.bias, shapes.result.c * 4);
+    if (problem_.epilogue.residual) require(operands.residual, shapes.result.count() * size());
     emulation::queue_on(static_cast<cudaStream_t>(stream.native), to_string(problem_),
                         [problem = problem_, operands] { compute(problem, operands); });
   }

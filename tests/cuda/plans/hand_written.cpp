@@ -19,10 +19,21 @@ void throw_cuda(cudaError_t, const char* what) { throw_unplanned(what); }
 namespace cuda {
 
 void convert(Typed, TypedOut, std::int64_t, Stream&) { throw_unplanned("convert"); }
-void add_bias(const float*, TypedOut, Shape, Stream&) { throw_unplanned("add_bias"); }
+void end_conv(const ConvEnd&, TypedOut, Shape, Stream&) { throw_unplanned("end_conv"); }
+void fold_filter(In, In, TypedOut, Stream&) { throw_unplanned("fold_filter"); }
+void fold_split_filter(In, In, FilterParts, DType, void*, void*, Stream&) {
+  throw_unplanned("fold_split_filter");
+}
 void channel_sums(Typed, Shape, Out, Stream&) { throw_unplanned("channel_sums"); }
 void split_filter(Typed, FilterParts, void*, void*, Stream&) { throw_unplanned("split_filter"); }
 void join_filter(Typed, Typed, FilterParts, Out, Stream&) { throw_unplanned("join_filter"); }
+
+FilterPacking TailPass::packing() const { throw_unplanned("tail"); }
+std::size_t TailPass::packed_bytes() const { throw_unplanned("tail"); }
+void TailPass::run_packed(In, const void*, const TailEnd&, Out, Stream&) const {
+  throw_unplanned("tail");
+}
+void pack_tail_filter(const FilterPacking&, In, In, TypedOut, Stream&) { throw_unplanned("tail"); }
 
 bool tail_fits(const ConvShape&) { return false; }
 void prepare_tail_forward(const ConvShape&, ConvForward&) { throw_unplanned("tail"); }

@@ -17,12 +17,6 @@ namespace {
 
 constexpr std::int64_t kSource = 64;
 
-Model model_of(const TwinOptions& options) {
-  const ModelOptions model{
-      .encoder = options.encoder, .in_channels = 3, .classes = options.classes};
-  return [model](Net net, Tensor image) { return build_model(net, image, model); };
-}
-
 struct Scenes {
   std::vector<std::uint8_t> images, labels;
 };
@@ -51,6 +45,12 @@ Scenes draw_scenes(int classes, int number) {
 }
 
 }  // namespace
+
+Model model_of(const TwinOptions& options) {
+  const ModelOptions model{
+      .encoder = options.encoder, .in_channels = 3, .classes = options.classes};
+  return [model](Net net, Tensor image) { return build_model(net, image, model); };
+}
 
 void enable_backends() {
   static const bool once = [] {

@@ -21,6 +21,9 @@ struct TwinOptions {
   int accumulate = 1;
 };
 
+/// The network that is trained.
+Model model_of(const TwinOptions& options);
+
 /// A trainer with its parameters, on one backend.
 struct Twin {
   Twin(const TwinOptions& options, Backend backend, Precision precision);
