@@ -14,11 +14,14 @@ std::string to_string(const ConvProblem& p) {
                      : p.dtype == DType::f16    ? "f16"
                      : p.math == ConvMath::tf32 ? "tf32"
                                                 : "f32";
-  return fmt::format("{} {} by {} stride {} padding {} dilation {} groups {} {}{}{}{}{}",
+  const char* sums = p.epilogue.sums == ConvSums::moments     ? " moments"
+                     : p.epilogue.sums == ConvSums::gradients ? " gradients"
+                                                              : "";
+  return fmt::format("{} {} by {} stride {} padding {} dilation {} groups {} {}{}{}{}{}{}",
                      to_string(p.pass), fjord::to_string(p.image), fjord::to_string(p.filter),
                      p.conv.stride, p.conv.padding, p.conv.dilation, p.conv.groups, type,
                      p.epilogue.bias ? " bias" : "", p.epilogue.residual ? " residual" : "",
-                     p.epilogue.relu ? " relu" : "", p.epilogue.add ? " added" : "");
+                     p.epilogue.relu ? " relu" : "", p.epilogue.add ? " added" : "", sums);
 }
 
 }  // namespace fjord::cuda

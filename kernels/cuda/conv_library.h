@@ -14,6 +14,15 @@ namespace fjord::cuda {
 enum class ConvPass : std::uint8_t { forward, backward_data, backward_filter };
 std::string_view to_string(ConvPass pass);
 
+/// What batch normalisation wants to know of a result, added up over its pixels while it is made.
+/// The order of adding is the library's own, so nothing asks for it unless told to (ConvTuning).
+enum class ConvSums : std::uint8_t {
+  none,
+  moments,    // of y: y - center, and its square
+  gradients,  // of an image's gradient: dz, stored in its place, and dz * (x - center); dz is the
+              // gradient where x * scale + shift > 0, else 0
+};
+
 /// What is added to a result, or done to it, before it is stored, in this order. Sums of f32,
 /// rounded once.
 struct ConvEpilogue {
@@ -21,6 +30,7 @@ struct ConvEpilogue {
   bool bias = false;      // f32, one value a channel of the result
   bool residual = false;  // a tensor like the result
   bool relu = false;
+  ConvSums sums = ConvSums::none;
   bool operator==(const ConvEpilogue&) const = default;
 };
 
@@ -37,6 +47,14 @@ struct ConvProblem {
 /// "forward 8x512x512x3 by 64x7x7x3 stride 2 padding 3 bf16 exact": for messages, tables and keys.
 std::string to_string(const ConvProblem& problem);
 
+/// Operands of ConvSums: f32, one value a channel of the result; x is like the result. The two rows
+/// of sums are written, and need no zeros before.
+struct ConvSumOperands {
+  const void* center = nullptr;
+  void *first = nullptr, *second = nullptr;
+  const void *x = nullptr, *scale = nullptr, *shift = nullptr;  // of gradients alone
+};
+
 /// Addresses of one call, 16-byte aligned. Forward reads image and filter, backward-data output and
 /// filter, backward-filter image and output; the third is written (in the tensors' type).
 struct ConvOperands {
@@ -45,6 +63,7 @@ struct ConvOperands {
   void* result = nullptr;
   void* workspace = nullptr;
   const void* residual = nullptr;
+  ConvSumOperands sums = {};
 };
 
 /// A chosen way to compute a problem. Runs are legal inside stream capture.

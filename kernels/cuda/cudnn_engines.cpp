@@ -72,7 +72,18 @@ std::optional<Candidate> candidate(const ConvGraph& graph, const CudnnDevice& de
   return describe(std::move(config));
 }
 
+namespace {
+
+// cuDNN 9.19 suggests engines for these sums whose code NVRTC refuses, each after seconds.
+bool refused_by_compiler(const Candidate& c, const ConvProblem& problem) {
+  return c.runtime_compiled && problem.epilogue.sums != ConvSums::none &&
+         problem.pass == ConvPass::backward_data && problem.conv.stride > 1;
+}
+
+}  // namespace
+
 bool allowed(const Candidate& c, const ConvProblem& problem) {
+  if (refused_by_compiler(c, problem)) return false;
   if (c.workspace_bytes > kConvWorkspaceBytes) return false;
   if (contains(c.notes, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
   if (contains(c.notes, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return false;

@@ -98,6 +98,7 @@ Descriptor convolution(const Conv2d& conv) {
 struct Builder {
   std::vector<Descriptor> parts;
   std::vector<cudnnBackendDescriptor_t> operations;
+  std::int64_t next_virtual = static_cast<std::int64_t>(ConvTensor::virtual_);
 
   std::size_t keep(Descriptor d) {
     parts.push_back(std::move(d));
@@ -107,8 +108,14 @@ struct Builder {
     d.finalize("cuDNN operation");
     operations.push_back(parts[keep(std::move(d))].raw());
   }
-  // y = mode(x, b); b is left out for one operand.
-  void pointwise(cudnnPointwiseMode_t mode, std::size_t x, const std::size_t* b, std::size_t y) {
+  // An f32 value between operations.
+  std::size_t between(Shape shape) {
+    return keep(tensor(ConvTensor{next_virtual++}, shape, CUDNN_DATA_FLOAT, Memory::virtual_));
+  }
+  std::size_t vector(ConvTensor id, Shape shape) {
+    return keep(tensor(id, {1, 1, 1, shape.c}, CUDNN_DATA_FLOAT));
+  }
+  Descriptor pointwise(cudnnPointwiseMode_t mode, std::size_t x) {
     Descriptor what(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     what.set(CUDNN_ATTR_POINTWISE_MODE, mode);
     what.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
@@ -117,8 +124,32 @@ struct Builder {
     Descriptor d(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     d.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, parts[kept]);
     d.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, parts[x]);
+    return d;
+  }
+  // y = mode(x, b); b is left out for one operand.
+  void pointwise(cudnnPointwiseMode_t mode, std::size_t x, const std::size_t* b, std::size_t y) {
+    Descriptor d = pointwise(mode, x);
     if (b) d.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, parts[*b]);
     d.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, parts[y]);
+    operation(std::move(d));
+  }
+  // dx = dy where x > 0, else 0.
+  void relu_backward(std::size_t x, std::size_t dy, std::size_t dx) {
+    Descriptor d = pointwise(CUDNN_POINTWISE_RELU_BWD, x);
+    d.set(CUDNN_ATTR_OPERATION_POINTWISE_DYDESC, parts[dy]);
+    d.set(CUDNN_ATTR_OPERATION_POINTWISE_DXDESC, parts[dx]);
+    operation(std::move(d));
+  }
+  void sum_pixels(std::size_t x, std::size_t sum) {
+    Descriptor how(CUDNN_BACKEND_REDUCTION_DESCRIPTOR);
+    how.set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_REDUCE_TENSOR_ADD);
+    how.set(CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_DATA_FLOAT);
+    how.finalize("cuDNN reduction");
+    const std::size_t kept = keep(std::move(how));
+    Descriptor d(CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
+    d.set(CUDNN_ATTR_OPERATION_REDUCTION_DESC, parts[kept]);
+    d.set(CUDNN_ATTR_OPERATION_REDUCTION_XDESC, parts[x]);
+    d.set(CUDNN_ATTR_OPERATION_REDUCTION_YDESC, parts[sum]);
     operation(std::move(d));
   }
 };
@@ -140,6 +171,27 @@ void convolve(Builder& graph, const ConvProblem& problem, std::size_t result) {
   graph.operation(std::move(d));
 }
 
+// The mask of x * scale + shift; x is a tensor of the graph.
+void mask_gradient(Builder& graph, Shape shape, std::size_t x, std::size_t dy, std::size_t dz) {
+  const std::size_t scale = graph.vector(ConvTensor::scale, shape),
+                    shift = graph.vector(ConvTensor::shift, shape);
+  const std::size_t scaled = graph.between(shape), normalized = graph.between(shape);
+  graph.pointwise(CUDNN_POINTWISE_MUL, x, &scale, scaled);
+  graph.pointwise(CUDNN_POINTWISE_ADD, scaled, &shift, normalized);
+  graph.relu_backward(normalized, dy, dz);
+}
+
+// The sums of `value`, and of its products with x - center.
+void add_sums(Builder& graph, Shape shape, ConvSums sums, std::size_t value, std::size_t x) {
+  const std::size_t center = graph.vector(ConvTensor::center, shape);
+  const std::size_t centered = graph.between(shape), product = graph.between(shape);
+  graph.pointwise(CUDNN_POINTWISE_SUB, x, &center, centered);
+  const std::size_t summed = sums == ConvSums::moments ? centered : value;
+  graph.pointwise(CUDNN_POINTWISE_MUL, summed, &centered, product);
+  graph.sum_pixels(summed, graph.vector(ConvTensor::first_sum, shape));
+  graph.sum_pixels(product, graph.vector(ConvTensor::second_sum, shape));
+}
+
 }  // namespace
 
 ConvGraph conv_graph(const ConvProblem& problem) {
@@ -147,13 +199,12 @@ ConvGraph conv_graph(const ConvProblem& problem) {
   const cudnnDataType_t type = data_type(problem.dtype);
   const ConvEpilogue& epilogue = problem.epilogue;
   Builder graph;
-  // The chain of values: convolution, + bias, + residual, relu; the last of them is the result.
-  int left = (epilogue.bias ? 1 : 0) + (epilogue.residual ? 1 : 0) + (epilogue.relu ? 1 : 0);
-  std::int64_t next_id = static_cast<std::int64_t>(ConvTensor::virtual_);
+  const bool masked = epilogue.sums == ConvSums::gradients;
+  // The chain of values: convolution, + bias, + residual, relu or mask; the last is the result.
+  int left = (epilogue.bias ? 1 : 0) + (epilogue.residual ? 1 : 0) + (epilogue.relu ? 1 : 0) +
+             (masked ? 1 : 0);
   const auto next_value = [&] {
-    return graph.keep(
-        left-- == 0 ? tensor(ConvTensor::result, shape, type)
-                    : tensor(ConvTensor{next_id++}, shape, CUDNN_DATA_FLOAT, Memory::virtual_));
+    return left-- == 0 ? graph.keep(tensor(ConvTensor::result, shape, type)) : graph.between(shape);
   };
   std::size_t value = next_value();
   convolve(graph, problem, value);
@@ -163,8 +214,7 @@ ConvGraph conv_graph(const ConvProblem& problem) {
     value = y;
   };
   if (epilogue.bias) {
-    const std::size_t bias =
-        graph.keep(tensor(ConvTensor::bias, {1, 1, 1, shape.c}, CUDNN_DATA_FLOAT));
+    const std::size_t bias = graph.vector(ConvTensor::bias, shape);
     then(CUDNN_POINTWISE_ADD, &bias);
   }
   if (epilogue.residual) {
@@ -172,6 +222,15 @@ ConvGraph conv_graph(const ConvProblem& problem) {
     then(CUDNN_POINTWISE_ADD, &residual);
   }
   if (epilogue.relu) then(CUDNN_POINTWISE_RELU_FWD, nullptr);
+  std::size_t x = value;
+  if (masked) {
+    x = graph.keep(tensor(ConvTensor::sums_x, shape, type));
+    const std::size_t dy = value;
+    value = next_value();
+    mask_gradient(graph, shape, x, dy, value);
+  }
+  if (epilogue.sums != ConvSums::none)
+    add_sums(graph, shape, epilogue.sums, value, masked ? x : value);
 
   ConvGraph made;
   made.graph = Descriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);

@@ -9,7 +9,20 @@
 namespace fjord::cuda {
 
 /// Names of the tensors of a call; from `virtual_` on values between operations.
-enum class ConvTensor : std::int64_t { first = 1, second, result, bias, residual, virtual_ };
+enum class ConvTensor : std::int64_t {
+  first = 1,
+  second,
+  result,
+  bias,
+  residual,
+  center,
+  first_sum,
+  second_sum,
+  sums_x,
+  scale,
+  shift,
+  virtual_
+};
 
 struct ConvGraph {
   std::vector<Descriptor> parts;  // what the graph refers to: tensors, operations

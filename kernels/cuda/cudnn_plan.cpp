@@ -17,6 +17,17 @@ void CudnnPlan::run(const ConvOperands& operands, Stream& stream) const {
   };
   if (epilogue_.bias) bind(ConvTensor::bias, operands.bias);
   if (epilogue_.residual) bind(ConvTensor::residual, operands.residual);
+  const ConvSumOperands& sums = operands.sums;
+  if (epilogue_.sums != ConvSums::none) {
+    bind(ConvTensor::center, sums.center);
+    bind(ConvTensor::first_sum, sums.first);
+    bind(ConvTensor::second_sum, sums.second);
+  }
+  if (epilogue_.sums == ConvSums::gradients) {
+    bind(ConvTensor::sums_x, sums.x);
+    bind(ConvTensor::scale, sums.scale);
+    bind(ConvTensor::shift, sums.shift);
+  }
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids);
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, addresses);

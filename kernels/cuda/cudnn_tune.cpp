@@ -63,10 +63,23 @@ std::shared_ptr<const CudnnPlan> fastest_plan(const ConvProblem& problem,
   const auto bytes = [&](Shape shape) { return static_cast<std::size_t>(shape.count()) * size; };
   const Shape result = problem.pass == ConvPass::forward ? problem.output : problem.image;
   const Memory image(bytes(problem.image)), filter(bytes(problem.filter)),
-      output(bytes(problem.output)), bias(static_cast<std::size_t>(result.c) * 4),
+      output(bytes(problem.output)), vector(static_cast<std::size_t>(result.c) * 4),
       residual(problem.epilogue.residual ? bytes(result) : 0), workspace(kConvWorkspaceBytes);
-  ConvOperands operands{image.data(),  filter.data(),    bias.data(),
-                        output.data(), workspace.data(), residual.data()};
+  const bool masked = problem.epilogue.sums == ConvSums::gradients;
+  const Memory x(masked ? bytes(result) : 0), first_sum(static_cast<std::size_t>(result.c) * 4),
+      second_sum(static_cast<std::size_t>(result.c) * 4);
+  ConvOperands operands{image.data(),
+                        filter.data(),
+                        vector.data(),
+                        output.data(),
+                        workspace.data(),
+                        residual.data(),
+                        {.center = vector.data(),
+                         .first = first_sum.data(),
+                         .second = second_sum.data(),
+                         .x = x.data(),
+                         .scale = vector.data(),
+                         .shift = vector.data()}};
   if (problem.pass == ConvPass::backward_data)
     operands.first = output.data(), operands.result = image.data();
   if (problem.pass == ConvPass::backward_filter)

@@ -197,6 +197,7 @@ class StandIn : public ConvPlan {
 }  // namespace
 
 std::shared_ptr<const ConvPlan> plan_conv(const ConvProblem& problem, const ConvTuning&) {
+  if (problem.epilogue.sums != ConvSums::none) return nullptr;
   if (problem.epilogue != ConvEpilogue{} && problem.image.w % 4 != 0) return nullptr;
   return std::make_shared<StandIn>(problem);
 }
