@@ -100,6 +100,18 @@ Tensor Net::resident(Shape shape, DType dtype, std::string_view name) const {
   return tensor(shape, dtype, name, Kind::resident);
 }
 
+Tensor Net::scratch(std::size_t bytes) const {
+  if (bytes == 0) return {};
+  return tensor({1, 1, 1, static_cast<std::int64_t>(bytes)}, DType::u8, "scratch", Kind::scratch);
+}
+
+std::vector<Slot*> slots_of(std::initializer_list<const Buffer*> buffers) {
+  std::vector<Slot*> slots;
+  for (const Buffer* buffer : buffers)
+    if (buffer) slots.push_back(slot_of(buffer));
+  return slots;
+}
+
 Tensor Net::exact_tensor(Shape shape, std::string_view name) const {
   return tensor(shape, tape->parameters.dtype, name, Kind::activation);
 }

@@ -125,6 +125,8 @@ struct Net {
   Tensor tensor(Shape shape, DType dtype, std::string_view name, Kind kind) const;
   /// Of the type that statistics and losses have: f32, or f64 in the tests.
   Tensor exact_tensor(Shape shape, std::string_view name) const;
+  /// Memory for the time of one step; absent where no bytes are wanted.
+  Tensor scratch(std::size_t bytes) const;
   /// A tensor that lives for the whole plan: inputs, results.
   Tensor resident(Shape shape, DType dtype, std::string_view name) const;
   /// A tensor whose memory is somebody else's: whoever runs the plan sets its address.
@@ -180,6 +182,14 @@ inline In in(Tensor t) { return In{t.slot}; }
 inline Out out(Tensor t) { return Out{t.slot}; }
 inline InOut inout(Tensor t) { return InOut{t.slot}; }
 
+/// The slot of a kernel's argument, and those of all that are there.
+inline Slot* slot_of(const Buffer* buffer) {
+  return static_cast<Slot*>(const_cast<Buffer*>(buffer));
+}
+std::vector<Slot*> slots_of(std::initializer_list<const Buffer*> buffers);
+/// Where an absent tensor may be given: its memory or null.
+inline void* data_of(Tensor t) { return t ? t.slot->data : nullptr; }
+
 template <class... Args>
 void Net::record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... args) const {
   if (declaring()) return;
@@ -187,9 +197,6 @@ void Net::record(const Kernel<Args...>& kernel, std::type_identity_t<Args>... ar
   Step step{kernel.name, path, {}, {}, nullptr};
   auto note = [&step](const auto& arg) {
     using Arg = std::decay_t<decltype(arg)>;
-    auto slot_of = [](const Buffer* buffer) {
-      return static_cast<Slot*>(const_cast<Buffer*>(buffer));
-    };
     if constexpr (std::is_same_v<Arg, In> || std::is_same_v<Arg, InOut>)
       if (arg) step.reads.push_back(slot_of(arg.buffer));
     if constexpr (std::is_same_v<Arg, Out> || std::is_same_v<Arg, InOut>)

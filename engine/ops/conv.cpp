@@ -7,31 +7,17 @@ namespace fjord {
 
 namespace {
 
-Tensor scratch(const Net& net, std::size_t bytes) {
-  if (bytes == 0) return {};
-  return net.tensor({1, 1, 1, static_cast<std::int64_t>(bytes)}, DType::u8, "scratch",
-                    Kind::scratch);
-}
-
-std::vector<Slot*> present(std::initializer_list<const Buffer*> buffers) {
-  std::vector<Slot*> slots;
-  for (const Buffer* buffer : buffers)
-    if (buffer) slots.push_back(static_cast<Slot*>(const_cast<Buffer*>(buffer)));
-  return slots;
-}
-
 void record_forward(const Net& net, const ConvShape& shape, Tensor x, Tensor weight, Tensor bias,
                     Tensor y) {
   if (net.declaring()) return;
   ConvForward pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_forward(shape, pass, stream);
-  Tensor space = scratch(net, pass.scratch_bytes);
-  net.record_step({"conv_forward", net.path, present({x.slot, weight.slot, bias.slot}),
-                   present({y.slot, space.slot}),
+  Tensor space = net.scratch(pass.scratch_bytes);
+  net.record_step({"conv_forward", net.path, slots_of({x.slot, weight.slot, bias.slot}),
+                   slots_of({y.slot, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(x), in(weight), in(bias), out(y), space ? space.slot->data : nullptr,
-                         s);
+                     run(in(x), in(weight), in(bias), out(y), data_of(space), s);
                    },
                    pass.implementation});
 }
@@ -42,11 +28,11 @@ void record_backward_filter(const Net& net, const ConvShape& shape, Tensor x, Te
   ConvBackwardFilter pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_backward_filter(shape, pass, stream);
-  Tensor space = scratch(net, pass.scratch_bytes);
-  net.record_step({"conv_backward_filter", net.path, present({x.slot, dy.slot}),
-                   present({dweight.buffer, dbias.buffer, space.slot}),
+  Tensor space = net.scratch(pass.scratch_bytes);
+  net.record_step({"conv_backward_filter", net.path, slots_of({x.slot, dy.slot}),
+                   slots_of({dweight.buffer, dbias.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(x), in(dy), dweight, dbias, space ? space.slot->data : nullptr, s);
+                     run(in(x), in(dy), dweight, dbias, data_of(space), s);
                    },
                    pass.implementation, true});
 }
@@ -57,11 +43,11 @@ void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor wei
   ConvBackwardData pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_backward_data(shape, pass, stream);
-  Tensor space = scratch(net, pass.scratch_bytes);
-  net.record_step({"conv_backward_data", net.path, present({dy.slot, weight.slot}),
-                   present({dx.buffer, space.slot}),
+  Tensor space = net.scratch(pass.scratch_bytes);
+  net.record_step({"conv_backward_data", net.path, slots_of({dy.slot, weight.slot}),
+                   slots_of({dx.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(dy), in(weight), dx, space ? space.slot->data : nullptr, s);
+                     run(in(dy), in(weight), dx, data_of(space), s);
                    },
                    pass.implementation});
 }
@@ -99,12 +85,11 @@ void record_forward(const Net& net, const Through& t, Tensor weight, Tensor y) {
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_upsample_conv_forward(t.shape, pass, stream);
   const Tensor low = net.materialize(t.low), skip = t.skip ? net.materialize(t.skip) : Tensor{};
-  Tensor space = scratch(net, pass.scratch_bytes);
-  net.record_step({"upsample_conv_forward", net.path, present({low.slot, skip.slot, weight.slot}),
-                   present({y.slot, space.slot}),
+  Tensor space = net.scratch(pass.scratch_bytes);
+  net.record_step({"upsample_conv_forward", net.path, slots_of({low.slot, skip.slot, weight.slot}),
+                   slots_of({y.slot, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(low), in(skip), in(weight), out(y), space ? space.slot->data : nullptr,
-                         s);
+                     run(in(low), in(skip), in(weight), out(y), data_of(space), s);
                    },
                    pass.implementation});
 }
@@ -115,11 +100,11 @@ void record_backward_filter(const Net& net, const Through& t, Tensor dy, Out dwe
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_upsample_conv_backward_filter(t.shape, pass, stream);
   const Tensor low = net.materialize(t.low), skip = t.skip ? net.materialize(t.skip) : Tensor{};
-  Tensor space = scratch(net, pass.scratch_bytes);
+  Tensor space = net.scratch(pass.scratch_bytes);
   net.record_step({"upsample_conv_backward_filter", net.path,
-                   present({low.slot, skip.slot, dy.slot}), present({dweight.buffer, space.slot}),
+                   slots_of({low.slot, skip.slot, dy.slot}), slots_of({dweight.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(low), in(skip), in(dy), dweight, space ? space.slot->data : nullptr, s);
+                     run(in(low), in(skip), in(dy), dweight, data_of(space), s);
                    },
                    pass.implementation, true});
 }
@@ -133,11 +118,11 @@ void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
   UpsampleConvBackwardData pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_upsample_conv_backward_data(t.shape, pass, stream);
-  Tensor space = scratch(net, pass.scratch_bytes);
-  net.record_step({"upsample_conv_backward_data", net.path, present({dy.slot, weight.slot}),
-                   present({dlow.buffer, dskip.buffer, space.slot}),
+  Tensor space = net.scratch(pass.scratch_bytes);
+  net.record_step({"upsample_conv_backward_data", net.path, slots_of({dy.slot, weight.slot}),
+                   slots_of({dlow.buffer, dskip.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(dy), in(weight), dlow, dskip, space ? space.slot->data : nullptr, s);
+                     run(in(dy), in(weight), dlow, dskip, data_of(space), s);
                    },
                    pass.implementation});
 }

@@ -7,21 +7,6 @@ namespace fjord {
 
 namespace {
 
-template <class Pass>
-Tensor scratch_of(const Net& net, const Pass& pass) {
-  if (pass.scratch_bytes == 0) return {};
-  return net.tensor({1, 1, 1, static_cast<std::int64_t>(pass.scratch_bytes)}, DType::u8, "scratch",
-                    Kind::scratch);
-}
-
-void* memory(Tensor space) { return space ? space.slot->data : nullptr; }
-
-Slot* slot_of(const Buffer* buffer) { return static_cast<Slot*>(const_cast<Buffer*>(buffer)); }
-
-std::vector<Slot*> with_scratch(Slot* slot, Tensor space) {
-  return space ? std::vector<Slot*>{slot, space.slot} : std::vector<Slot*>{slot};
-}
-
 // The convolution maps y, as large as this op's result, to x: its gradient maps x to y.
 void record_values(const Net& net, ConvShape shape, Tensor x, Tensor weight, Out y) {
   if (net.declaring()) return;
@@ -29,13 +14,13 @@ void record_values(const Net& net, ConvShape shape, Tensor x, Tensor weight, Out
   ConvBackwardData pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_backward_data(shape, pass, stream);
-  const Tensor space = scratch_of(net, pass);
+  const Tensor space = net.scratch(pass.scratch_bytes);
   net.record_step(
       {"conv_transpose_forward",
        net.path,
        {x.slot, weight.slot},
-       with_scratch(slot_of(y.buffer), space),
-       [=, run = std::move(pass.run)](Stream& s) { run(in(x), in(weight), y, memory(space), s); },
+       slots_of({y.buffer, space.slot}),
+       [=, run = std::move(pass.run)](Stream& s) { run(in(x), in(weight), y, data_of(space), s); },
        pass.implementation});
 }
 
@@ -45,13 +30,13 @@ void record_filter_gradient(const Net& net, const ConvShape& shape, Tensor x, Te
   ConvBackwardFilter pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_backward_filter(shape, pass, stream);
-  const Tensor space = scratch_of(net, pass);
+  const Tensor space = net.scratch(pass.scratch_bytes);
   net.record_step({"conv_transpose_backward_filter",
                    net.path,
                    {x.slot, dy.slot},
-                   with_scratch(slot_of(dweight.buffer), space),
+                   slots_of({dweight.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(dy), in(x), dweight, {}, memory(space), s);
+                     run(in(dy), in(x), dweight, {}, data_of(space), s);
                    },
                    pass.implementation,
                    true});
@@ -67,13 +52,13 @@ void record_data_gradient(const Net& net, const ConvShape& shape, Tensor dy, Ten
   ConvForward pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_forward(shape, pass, stream);
-  const Tensor space = scratch_of(net, pass);
+  const Tensor space = net.scratch(pass.scratch_bytes);
   net.record_step({"conv_transpose_backward_data",
                    net.path,
                    {dy.slot, weight.slot},
-                   with_scratch(slot_of(to.buffer), space),
+                   slots_of({to.buffer, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
-                     run(in(dy), in(weight), {}, to, memory(space), s);
+                     run(in(dy), in(weight), {}, to, data_of(space), s);
                    },
                    pass.implementation});
   if (adds) net.record(copy_forward, in(part), dx);
@@ -113,11 +98,9 @@ Tensor conv_transpose2d(Net net, Tensor x, Conv2dOptions options) {
   net.on_backward(y, [=] {
     const Tensor dy = net.grad(y);
     record_filter_gradient(net, shape, net.materialize(x), dy, net.grad_sink(weight));
-    if (Out dbias = net.grad_sink(bias)) {
-      const Tensor sums = net.tensor(bias.shape(), "sums");
-      net.record(channel_sums, in(dy), In{}, out(sums), 1.0);
-      net.record(copy_forward, in(sums), dbias);
-    }
+    // Of the bias's own type, whatever the tape's is: its gradient is not to be rounded.
+    if (Out dbias = net.grad_sink(bias))
+      net.record(channel_sums, in(net.converted(dy, bias.dtype())), In{}, dbias, 1.0);
     record_data_gradient(net, shape, dy, weight, net.grad_sink(x));
   });
   return y;

@@ -72,19 +72,18 @@ Tensor kept_filters(const Net& net, const ConvInference& pass, Tensor weight, Te
 
 void record(const Net& net, const ConvInference& pass, const ConvInferenceInputs& inputs,
             Tensor kept, Tensor y) {
-  Tensor scratch;
-  if (pass.scratch_bytes > 0)
-    scratch = net.tensor({1, 1, 1, static_cast<std::int64_t>(pass.scratch_bytes)}, DType::u8,
-                         "scratch", Kind::scratch);
-  Step step{"conv_inference", net.path, {}, {y.slot}, nullptr, pass.implementation};
-  for (const In tensor : {inputs.x, inputs.low, inputs.skip, inputs.weight, inputs.scale,
-                          inputs.shift, inputs.residual, in(kept)})
-    if (tensor) step.reads.push_back(static_cast<Slot*>(const_cast<Buffer*>(tensor.buffer)));
-  if (scratch) step.writes.push_back(scratch.slot);
+  const Tensor scratch = net.scratch(pass.scratch_bytes);
+  Step step{"conv_inference",
+            net.path,
+            slots_of({inputs.x.buffer, inputs.low.buffer, inputs.skip.buffer, inputs.weight.buffer,
+                      inputs.scale.buffer, inputs.shift.buffer, inputs.residual.buffer, kept.slot}),
+            slots_of({y.slot, scratch.slot}),
+            nullptr,
+            pass.implementation};
   step.run = [=, run = pass.run](Stream& s) {
     ConvInferenceInputs now = inputs;
-    if (kept) now.kept = kept.slot->data;
-    run(now, out(y), scratch ? scratch.slot->data : nullptr, s);
+    now.kept = data_of(kept);
+    run(now, out(y), data_of(scratch), s);
   };
   net.record_step(std::move(step));
 }

@@ -19,21 +19,17 @@ ConvShape shape_of(const Layer& layer, Write mode) {
           .write = mode};
 }
 
-// The 36 products of Winograd's 4x4 tiles have larger terms than the outputs that they cancel to:
-// docs/cpu-speed.md derives 8.2 for outputs and 6.6 for filters, times what a plain sum would have.
-constexpr double kWinogradAmplification = 8.2;
-
-OpCase named(const char* slot, const ConvShape& shape, Write mode, std::int64_t reduction) {
+OpCase named(const char* slot, const Layer& layer, Write mode) {
+  const ConvShape shape = shape_of(layer, mode);
   const Conv2d& c = shape.conv;
   return {.slot = slot,
           .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}",
                               to_string(shape.x), to_string(shape.weight), c.stride, c.padding,
                               c.dilation, c.groups, shape.bias ? " bias" : "",
                               mode == Write::add ? " added" : ""),
-          .reduction = reduction,
           .features = {"x", "dx", "y", "dy", "weight"},
           .roundings = 2,  // bias and old values may be added in passes of their own
-          .amplification = winograd_fits(shape) ? kWinogradAmplification : 1,
+          .amplification = amplification_of(shape, layer.winograd),
           .from_features = {"dweight"}};
 }
 
@@ -58,7 +54,8 @@ Pass prepared(const Kernel<const ConvShape&, Pass&>& slot, const ConvShape& shap
 
 OpCase forward_case(const Layer& layer) {
   const ConvShape shape = shape_of(layer, Write::store);
-  OpCase c = named("conv_forward", shape, Write::store, shape.weight.count() / shape.weight.n);
+  OpCase c = named("conv_forward", layer, Write::store);
+  c.reduction = shape.weight.count() / shape.weight.n;
   c.tensors = {read("x", shape.x), read("weight", shape.weight), write("y", shape.y)};
   if (shape.bias) c.tensors.push_back(read("bias", {1, 1, 1, shape.y.c}));
   const Prepare<ConvForward> given = layer.winograd ? winograd_forward : nullptr;
@@ -72,8 +69,8 @@ OpCase forward_case(const Layer& layer) {
 
 OpCase backward_data_case(const Layer& layer, Write mode) {
   const ConvShape shape = shape_of(layer, mode);
-  OpCase c = named("conv_backward_data", shape, mode,
-                   shape.weight.count() / shape.weight.c / shape.conv.groups);
+  OpCase c = named("conv_backward_data", layer, mode);
+  c.reduction = shape.weight.count() / shape.weight.c / shape.conv.groups;
   c.tensors = {read("dy", shape.y), read("weight", shape.weight), write("dx", shape.x, mode)};
   const Prepare<ConvBackwardData> given = layer.winograd ? winograd_backward_data : nullptr;
   c.run = [shape, given](Operands& t, Stream& stream) {
@@ -86,7 +83,8 @@ OpCase backward_data_case(const Layer& layer, Write mode) {
 
 OpCase backward_filter_case(const Layer& layer, Write mode) {
   const ConvShape shape = shape_of(layer, mode);
-  OpCase c = named("conv_backward_filter", shape, mode, shape.y.pixels());
+  OpCase c = named("conv_backward_filter", layer, mode);
+  c.reduction = shape.y.pixels();
   c.tensors = {read("x", shape.x), read("dy", shape.y), write("dweight", shape.weight, mode)};
   if (shape.bias && !layer.winograd)
     c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));

@@ -2,6 +2,7 @@
 #include "tests/kernels/conv_inference_case.h"
 
 #include "kernels/cpu/winograd/winograd.h"
+#include "tests/kernels/conv_case.h"
 
 namespace fjord {
 
@@ -75,7 +76,7 @@ OpCase inference_case(const InferenceLayer& l) {
            .tensors = {read("weight", s.conv.weight), write("y", s.conv.y)},
            .features = {"x", "low", "skip", "residual", "y"},
            .roundings = 4,
-           .amplification = winograd_fits(s.conv) ? 8.2 : 1};
+           .amplification = amplification_of(s.conv, l.winograd)};
   if (l.through)
     c.tensors.push_back(read("low", s.low));
   else
@@ -101,6 +102,10 @@ std::vector<OpCase> conv_inference_cases() {
   add({.x = {1, 13, 8, 12}, .outputs = 12, .conv = {.groups = 12}, .act = Act::none});
   add({.x = {1, 40, 33, 16}, .outputs = 1, .scale = false, .act = Act::none});
   add({.x = {1, 6, 6, 4}, .outputs = 3, .scale = false, .shift = false, .residual = true});
+  // Forms of the GPU's hand-written tail with their own ends: several turns over the outputs.
+  add({.x = {1, 7, 19, 16}, .outputs = 64, .residual = true});
+  add({.x = {1, 9, 18, 32}, .outputs = 16});
+  add({.x = {1, 5, 17, 48}, .outputs = 48, .scale = false, .residual = true, .act = Act::none});
   for (const FilterMemory memory : {FilterMemory::normal, FilterMemory::low}) {
     const auto both = [&](InferenceLayer layer) {
       layer.memory = memory;

@@ -1,5 +1,5 @@
 // Cases of "nearest x2, concatenate, 3x3" as one operation; the reference runs the three.
-#include "kernels/conv.h"
+#include "tests/kernels/conv_case.h"
 #include "tests/kernels/op_case.h"
 
 namespace fjord {
@@ -22,6 +22,12 @@ UpsampleConvShape shape_of(const Block& block, Write mode) {
   return shape;
 }
 
+// The convolution behind it, of the enlarged image.
+ConvShape joined(const Block& block) {
+  const UpsampleConvShape s = shape_of(block, Write::store);
+  return {.x = {s.y.n, s.y.h, s.y.w, s.weight.c}, .weight = s.weight, .y = s.y, .conv = {}};
+}
+
 UpsampleConvShape typed(UpsampleConvShape shape, In tensor) {
   shape.dtype = tensor.dtype();
   return shape;
@@ -35,8 +41,7 @@ OpCase named(const char* slot, const Block& block, Write mode, std::int64_t redu
           .reduction = reduction,
           .features = {"low", "dlow", "skip", "dskip", "weight", "y", "dy"},
           .roundings = 4,
-          // Of Winograd on the CPU (docs/cpu-speed.md), which takes layers of 16 channels or more.
-          .amplification = std::min(block.outputs, block.low.c + block.skip) < 16 ? 1 : 8.2,
+          .amplification = amplification_of(joined(block)),
           .from_features = {"dweight"}};
 }
 
