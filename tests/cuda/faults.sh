@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Plants the faults of faults/faults.txt one by one in copies of the kernels and runs the emulated
-# cases that must catch them. Prints "caught" or "NOT CAUGHT" for each; exit 1 when one is not.
+# Plants the faults of faults/*.txt one by one in copies of the kernels and runs the emulated cases
+# that must catch them. Prints "caught" or "NOT CAUGHT" for each; exit 1 when one is not.
 #   tests/cuda/faults.sh [BUILD_FOLDER] [WORDS]   only faults whose title contains the words
 # The folder (build/release) has test_cuda_emulated built: only the changed file is compiled.
+#
+# One paragraph a fault:
+#   fault KIND: what
+#   in FILE.cu [HEADER.h that is changed instead]
+#   cases SLOT,...       the cases that run, by the beginnings of their slots' names
+#   -line, +line ...     the first place with these lines exactly; what takes their place
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -56,7 +62,7 @@ verdict() {
 
 # Without a fault the same cases hold, else nothing below would mean anything.
 cases=$(awk -v words="$words" '/^fault /{on = index($0, words) > 0} /^cases / && on {print $2}' \
-  "$here/faults/faults.txt" | tr '\n' ',')
+  "$here"/faults/*.txt | tr '\n' ',')
 run "$test" || { echo "the cases fail without a fault planted" >&2; grep -m 5 ERROR "$work/output" >&2; exit 1; }
 
 while IFS= read -r line || [ -n "$line" ]; do
@@ -68,6 +74,6 @@ while IFS= read -r line || [ -n "$line" ]; do
     +*) new+=${new:+$'\n'}${line#+} ;;
     "") [[ -z ${title:-} || $title != *"$words"* ]] || verdict; title="" ;;
   esac
-done < <(cat "$here/faults/faults.txt"; echo)
+done < <(for list in "$here"/faults/*.txt; do cat "$list"; echo; done)
 echo "$faults faults, $((faults - uncaught)) caught (${SECONDS} s)"
 [ "$uncaught" -eq 0 ]

@@ -65,7 +65,8 @@ inline Operand label_of(const Setting& s) {
     const double kind = label_kind(i), u = uniform(3, i, 0, 1);
     if (ignored(s, i)) return 255.0;
     if (soft) return kind < 0.5 ? std::round(u) : u;
-    if ((i > 0 || s.kept == 0) && kind >= s.kept) return classes < 200 ? classes + 3 : 255;
+    if ((i > 0 || s.kept == 0) && kind >= s.kept)
+      return classes < 200 ? classes + static_cast<double>(i % 2 * 3) : 255;
     return std::min(std::floor(u * classes), classes - 1);
   };
   Operand label = read("label", shape, value);

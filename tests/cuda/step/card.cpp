@@ -1,5 +1,4 @@
-// Machines without a driver, without a card, with an old one: before any other test, since a card
-// that was found once stays.
+// Machines without a driver, without a card, with an old one.
 #include <doctest/doctest.h>
 
 #include "kernels/cuda/backend.h"

@@ -131,3 +131,31 @@ TEST_CASE("--check under fp16 lets gradients overflow: the update is skipped") {
   cuda.trainer.images()[0] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH_AS(cuda.trainer.step(1e-2), doctest::Contains("error[E-nonfinite]"), Error);
 }
+
+// Masks are checked when they are read; what got past that must not trap the card's context.
+TEST_CASE("labels beyond the classes count for nothing, and the card goes on") {
+  enable_backends();
+  struct Kind {
+    int classes;
+    const char* loss;
+  };
+  for (const Kind& kind :
+       {Kind{1, "0.5*dice+0.5*bce"}, Kind{1, "focal"}, Kind{3, "0.5*lovasz+0.5*softce"}}) {
+    CAPTURE(kind.loss);
+    TrainerOptions cpu_options = toy_options(Backend::cpu),
+                   cuda_options = toy_options(Backend::cuda);
+    cpu_options.loss = cuda_options.loss = parse_loss(kind.loss);
+    cpu_options.classes = cuda_options.classes = kind.classes;
+    Toy cpu(cpu_options), cuda(cuda_options);
+    for (int number = 0; number < 3; ++number) {
+      for (Toy* toy : {&cpu, &cuda}) {
+        toy->fill(number);
+        for (int i = 0; i < 50; ++i)
+          toy->trainer.labels()[i * 7] = static_cast<std::uint8_t>(200 + i);
+      }
+      const double wanted = cpu.trainer.step(1e-2).loss, found = cuda.trainer.step(1e-2).loss;
+      CHECK(found == doctest::Approx(wanted).epsilon(1e-4));
+    }
+    CHECK(cuda.step(5) == doctest::Approx(cpu.step(5)).epsilon(1e-4));
+  }
+}

@@ -15,7 +15,8 @@ inline TrainerOptions toy_options(Backend backend, Precision precision = Precisi
 }
 
 struct Toy {
-  explicit Toy(const TrainerOptions& o) : backend(o.backend), trainer(toy_model(), parameters, o) {}
+  explicit Toy(const TrainerOptions& o)
+      : backend(o.backend), trainer(toy_model(o.classes), parameters, o) {}
 
   void fill(int number) {
     Waves waves(kToyBatch, 100);
