@@ -94,7 +94,7 @@ configure() {
 
 build_all() {
   configure || { echo "tests/gpu.sh: cmake refused:" >&2; tail -n 20 "$build/log/configure" >&2; exit 1; }
-  run build cmake --build "$build" -j "$(nproc)" --target fjord_cuda test_kernels_cuda cuda_steps cuda_goldens cuda_gates fjord-bench ||
+  run build cmake --build "$build" -j "$(nproc)" --target fjord_cuda test_kernels_cuda test_cuda_plans cuda_steps cuda_goldens cuda_gates fjord-bench ||
     { echo "tests/gpu.sh: the build failed:" >&2; tail -n 40 "$build/log/build" >&2; exit 1; }
 }
 
@@ -136,6 +136,13 @@ check_determinism() {
     [ -n "$plain" ] && [ "$plain" = "$(awk 'NR == 1 {print $2}' <<<"$hashes")" ]
     result "graph $precision" $? "without replay: ${plain:-no hash}"
   done
+}
+
+# The training step asks cuDNN for no sums until these runs agree: no fault if they do not.
+check_sums() {
+  local verdict="the same bits in 20 runs, and right"
+  run fused-sums "$(bin plans/test_cuda_plans)" '--test-case=*20 runs*' || verdict="others, or wrong (log/fused-sums)"
+  result "cuDNN's own sums" 0 "$verdict"
 }
 
 # The beginnings of every slot's name: each kernel's small cases.
@@ -250,6 +257,7 @@ check_compiled
 check_ops
 check_goldens
 check_determinism
+check_sums
 check_sanitizer
 { echo; echo "## Goldens"; echo; grep '^|' "$build/log/goldens"; } | table
 say "times"

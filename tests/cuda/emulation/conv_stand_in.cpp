@@ -141,6 +141,32 @@ Call shapes_of(const ConvProblem& p) {
   return {p.image, p.output, p.filter};
 }
 
+// Of the values as they were stored, in double.
+void add_sums(const ConvProblem& p, const ConvOperands& operands, Shape shape) {
+  const ConvSumOperands& to = operands.sums;
+  const bool masked = p.epilogue.sums == ConvSums::gradients;
+  const auto channels = static_cast<std::size_t>(shape.c),
+             count = static_cast<std::size_t>(shape.count());
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double center = static_cast<const float*>(to.center)[c];
+    double first = 0, second = 0;
+    for (std::size_t i = c; i < count; i += channels) {
+      const double value = value_at(operands.result, p.dtype, i);
+      const double centered = (masked ? value_at(to.x, p.dtype, i) : value) - center;
+      first += masked ? value : centered;
+      second += (masked ? value : centered) * centered;
+    }
+    static_cast<float*>(to.first)[c] = static_cast<float>(first);
+    static_cast<float*>(to.second)[c] = static_cast<float>(second);
+  }
+}
+
+bool passes(const ConvProblem& p, const ConvSumOperands& sums, std::size_t i, std::size_t channel) {
+  return value_at(sums.x, p.dtype, i) * static_cast<const float*>(sums.scale)[channel] +
+             static_cast<const float*>(sums.shift)[channel] >
+         0;
+}
+
 void compute(const ConvProblem& p, const ConvOperands& operands) {
   const Call shapes = shapes_of(p);
   const Values first = values_of(operands.first, p.dtype, shapes.first),
@@ -156,8 +182,12 @@ void compute(const ConvProblem& p, const ConvOperands& operands) {
           static_cast<const float*>(operands.bias)[i % static_cast<std::size_t>(shapes.result.c)];
     if (p.epilogue.residual) value += value_at(operands.residual, p.dtype, i);
     if (p.epilogue.relu) value = value > 0 ? value : 0;
+    if (p.epilogue.sums == ConvSums::gradients &&
+        !passes(p, operands.sums, i, i % static_cast<std::size_t>(shapes.result.c)))
+      value = 0;
     put(operands.result, p.dtype, i, value);
   }
+  if (p.epilogue.sums != ConvSums::none) add_sums(p, operands, shapes.result);
   std::memset(operands.workspace, 0xFF, kWorkspace);
 }
 
@@ -177,12 +207,22 @@ class StandIn : public ConvPlan {
     require(operands.workspace, kWorkspace);
     if (problem_.epilogue.bias) require(operands.bias, shapes.result.c * 4);
     if (problem_.epilogue.residual) require(operands.residual, shapes.result.count() * size());
+    require_sums(operands.sums, shapes.result);
     emulation::queue_on(static_cast<cudaStream_t>(stream.native), to_string(problem_),
                         [problem = problem_, operands] { compute(problem, operands); });
   }
 
  private:
   std::int64_t size() const { return static_cast<std::int64_t>(size_of(problem_.dtype)); }
+  void require_sums(const ConvSumOperands& sums, Shape result) const {
+    if (problem_.epilogue.sums == ConvSums::none) return;
+    for (const void* vector :
+         {sums.center, static_cast<const void*>(sums.first), static_cast<const void*>(sums.second)})
+      require(vector, result.c * 4);
+    if (problem_.epilogue.sums == ConvSums::moments) return;
+    require(sums.x, result.count() * size());
+    for (const void* vector : {sums.scale, sums.shift}) require(vector, result.c * 4);
+  }
   void require(const void* address, std::int64_t bytes) const {
     const bool aligned = reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
     if (aligned && emulation::memory::holds(address, static_cast<std::size_t>(bytes))) return;
@@ -197,7 +237,6 @@ class StandIn : public ConvPlan {
 }  // namespace
 
 std::shared_ptr<const ConvPlan> plan_conv(const ConvProblem& problem, const ConvTuning&) {
-  if (problem.epilogue.sums != ConvSums::none) return nullptr;
   if (problem.epilogue != ConvEpilogue{} && problem.image.w % 4 != 0) return nullptr;
   return std::make_shared<StandIn>(problem);
 }

@@ -3,6 +3,7 @@
 // Such engines are compiled at run time and suggested only where the driver's library is found: the
 // toolkit's stub of it is enough. FJORD_PLANS=1 asks for fp16 too, and compiles one for each
 // layer (minutes); only loading it into the card is left out.
+#include <cuda_runtime.h>
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 
@@ -15,6 +16,7 @@
 #include "kernels/cuda/conv_rule.h"
 #include "kernels/cuda/conv_split.h"
 #include "kernels/cuda/cudnn_engines.h"
+#include "tests/cuda/plans/repeats.h"
 #include "tests/cuda/plans/zoo.h"
 
 namespace fjord::cuda {
@@ -142,6 +144,28 @@ TEST_CASE("sums of a strided convolution's gradient are not fused") {
     const auto suggested = candidates(conv_graph(problem), *card, CUDNN_HEUR_MODE_A);
     CHECK(!suggested.empty());
     for (const Candidate& c : suggested) CHECK_FALSE(allowed(c, problem));
+  }
+}
+
+TEST_CASE("fused sums have the same bits in 20 runs on a card") {
+  int cards = 0;
+  if (cudaGetDeviceCount(&cards) != cudaSuccess || cards == 0) {
+    MESSAGE("SKIPPED: no card");
+    return;
+  }
+  CudnnDevice::set_current(nullptr);
+  for (const std::int64_t channels : {64, 256}) {
+    const Shape image{8, 64, 64, channels};
+    ConvProblem problem{.image = image,
+                        .filter = {channels, 3, 3, channels},
+                        .output = image,
+                        .conv = {},
+                        .dtype = DType::bf16,
+                        .epilogue = kMoments};
+    CHECK(faults_in_sums(problem, 20) == std::vector<std::string>{});
+    problem.pass = ConvPass::backward_data;
+    problem.epilogue = kGradients;
+    CHECK(faults_in_sums(problem, 20) == std::vector<std::string>{});
   }
 }
 

@@ -1,0 +1,16 @@
+// Whether the convolution library's sums for batch normalisation are right, and of the same bits on
+// every run: until they were on a card, the training step asks for none.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/conv_library.h"
+
+namespace fjord::cuda {
+
+/// Runs a problem of bf16 with ConvSums on the card present. Empty when every run stored the same
+/// bits, and sums of what it stored.
+std::vector<std::string> faults_in_sums(const ConvProblem& problem, int runs);
+
+}  // namespace fjord::cuda
