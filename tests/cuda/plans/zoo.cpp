@@ -84,6 +84,20 @@ std::vector<ZooConv> zoo_convolutions() {
   return convolutions_of({{.encoder = "resnet18"}, {.encoder = "resnet34"}});
 }
 
+std::vector<ZooConv> wider_zoo_convolutions(Zoo zoo) {
+  std::vector<ModelOptions> networks{{.encoder = "mobilenet_v2"},
+                                     {.encoder = "timm-resnest14d"},
+                                     {.arch = "linknet", .encoder = "resnet18"}};
+  if (zoo == Zoo::all) {
+    for (const char* encoder : {"resnet50", "resnext50_32x4d", "se_resnext50_32x4d", "senet154",
+                                "efficientnet-b0", "timm-efficientnet-b4", "timm-resnest50d"})
+      networks.push_back({.encoder = encoder});
+    for (const char* arch : {"unetplusplus", "manet", "linknet"})
+      networks.push_back({.arch = arch, .encoder = "resnet34"});
+  }
+  return convolutions_of(networks);
+}
+
 std::vector<ZooUpsampleConv> zoo_upsample_convolutions() {
   const std::vector<std::int64_t> skips{256, 128, 64, 64, 0}, outputs{256, 128, 64, 32, 16};
   std::vector<ZooUpsampleConv> convolutions;
