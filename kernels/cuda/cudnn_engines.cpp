@@ -74,6 +74,8 @@ std::optional<Candidate> candidate(const ConvGraph& graph, const CudnnDevice& de
 
 namespace {
 
+constexpr std::size_t kCachedBytes = std::size_t{16} << 20;
+
 // cuDNN 9.19 suggests engines for these sums whose code NVRTC refuses, each after seconds.
 bool refused_by_compiler(const Candidate& c, const ConvProblem& problem) {
   return c.runtime_compiled && problem.epilogue.sums != ConvSums::none &&
@@ -92,6 +94,14 @@ bool allowed(const Candidate& c, const ConvProblem& problem) {
   return problem.math == ConvMath::tf32 ||
          (!contains(c.notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE) &&
           !contains(c.notes, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS));
+}
+
+bool worth_building(const Candidate& c, const ConvProblem& problem) {
+  const ConvEpilogue& e = problem.epilogue;
+  const bool ending = e.bias || e.residual || e.relu;
+  if (!c.runtime_compiled || !ending || e.sums != ConvSums::none) return true;
+  const Shape result = problem.pass == ConvPass::forward ? problem.output : problem.image;
+  return static_cast<std::size_t>(result.count()) * size_of(problem.dtype) > kCachedBytes;
 }
 
 std::string to_string(const Candidate& c) {

@@ -35,6 +35,11 @@ std::optional<Candidate> candidate(const ConvGraph& graph, const CudnnDevice& de
 /// problem asks (exact: neither tensor cores nor Winograd's transforms).
 bool allowed(const Candidate& candidate, const ConvProblem& problem);
 
+/// Engines that fuse an ending are compiled at run time, half a second each at every start. Without
+/// timing they are for results of more than 16 MiB: smaller ones a pass behind finds in the card's
+/// cache.
+bool worth_building(const Candidate& candidate, const ConvProblem& problem);
+
 /// "engine 62 k2=5 k27=1 tensor-core".
 std::string to_string(const Candidate& candidate);
 

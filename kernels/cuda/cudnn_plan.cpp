@@ -64,7 +64,7 @@ std::shared_ptr<const CudnnPlan> first_plan(const ConvProblem& problem,
   const auto graph = std::make_shared<const ConvGraph>(conv_graph(problem));
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK})
     for (Candidate& c : candidates(*graph, *device, mode)) {
-      if (!allowed(c, problem)) continue;
+      if (!allowed(c, problem) || !worth_building(c, problem)) continue;
       if (auto plan = build_plan(problem, graph, std::move(c), device)) return plan;
     }
   return nullptr;

@@ -63,6 +63,27 @@ TEST_CASE("bias, residual and ReLU are fused into every convolution whose channe
   }
 }
 
+TEST_CASE("ends are fused by engines compiled at run time only into large results, unless timed") {
+  if (!driver_is_there()) return;
+  choose_card("h200");
+  for (const std::int64_t size : {128, 512}) {
+    const Shape image{1, size, size, 64};  // 2 and 32 MiB
+    ConvProblem problem{.image = image,
+                        .filter = {64, 3, 3, 64},
+                        .output = image,
+                        .conv = {},
+                        .dtype = DType::bf16};
+    const auto suggested = [&](ConvEpilogue epilogue) {
+      problem.epilogue = epilogue;
+      auto found = candidates(conv_graph(problem), *CudnnDevice::current(), CUDNN_HEUR_MODE_A);
+      REQUIRE(!found.empty());
+      return found;
+    };
+    for (const Candidate& c : suggested(kFirst)) CHECK(worth_building(c, problem) == (size > 128));
+    for (const Candidate& c : suggested({})) CHECK(worth_building(c, problem));
+  }
+}
+
 TEST_CASE("the ends of enlarging convolutions are fused as well") {
   if (!driver_is_there()) return;
   for (const char* card : {"a100", "h200"}) {
