@@ -45,7 +45,7 @@ Optimizer::Optimizer(Parameters& parameters, OptimizerOptions options, Backend b
   else if (options_.sgd.momentum != 0)
     names = {"velocity"};
   moments_ = names.size();
-  if (options_.average) names.push_back("trained_weights");
+  if (options_.average) names.push_back(moving_average() ? "trained_weights" : "swa_weights");
   const Shape flat{1, 1, 1, parameters.weight_count()};
   for (const char* name : names) {
     state_memory_.emplace_back(backend,
@@ -97,18 +97,34 @@ void Optimizer::enqueue(const Sources& sources) {
   else
     sgd_update(In{&params_}, In{gradients}, weights, state(0), shadow, segments_, options_.sgd,
                stream_);
-  if (options_.average)
-    ema_update(In{&params_}, In{&parameters_.weights}, InOut{&state_.back()}, *options_.average,
-               stream_);
+  if (const Ema* moving = moving_average())
+    ema_update(In{&params_}, In{&parameters_.weights}, InOut{&state_.back()}, *moving, stream_);
+}
+
+const Ema* Optimizer::moving_average() const {
+  return options_.average ? std::get_if<Ema>(&*options_.average) : nullptr;
 }
 
 // By way of the gradients, which nobody reads between two updates.
 void Optimizer::exchange_average() {
-  if (!options_.average) return;
+  if (!moving_average()) return;
   Buffer &weights = parameters_.weights, &average = state_.back(), &between = parameters_.gradients;
   copy_forward(In{&weights}, Out{&between}, stream_);
   copy_forward(In{&average}, Out{&weights}, stream_);
   copy_forward(In{&between}, Out{&average}, stream_);
+  parameters_.changed_by_host();
+}
+
+// An equal average is a moving one whose decay follows the count: the first is the weights.
+void Optimizer::join_average(std::int64_t count) {
+  const StepParams params{.step = count};
+  device(stream_.backend).upload(params_.data, &params, sizeof params, stream_);
+  ema_update(In{&params_}, In{&parameters_.weights}, InOut{&state_.back()},
+             {.decay = 1 - 1 / static_cast<double>(count)}, stream_);
+}
+
+void Optimizer::adopt_average() {
+  copy_forward(In{&state_.back()}, Out{&parameters_.weights}, stream_);
   parameters_.changed_by_host();
 }
 

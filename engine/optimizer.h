@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <variant>
 #include <vector>
 
 #include "engine/parameters.h"
+#include "engine/schedule.h"
 #include "kernels/device.h"
 #include "kernels/optimizer.h"
 
@@ -19,13 +21,16 @@ struct ParameterGroup {
   double lr_factor = 1, weight_decay = 0;
 };
 
+/// An average kept beside the weights: moving, of every update, or equal, of the ends of epochs.
+using Average = std::variant<Ema, Swa>;
+
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adamw;
   double weight_decay = 1e-3;
   AdamW adamw;
   Sgd sgd;
-  double clip_norm = 0;             // of all gradients together; 0 is off
-  std::optional<Ema> average = {};  // keeps a moving average of the weights
+  double clip_norm = 0;  // of all gradients together; 0 is off
+  std::optional<Average> average = {};
   /// Groups (no decay for norms, another rate for the encoder); absent: `weight_decay` for all.
   std::function<ParameterGroup(const Parameter&)> group;
   UpdateRule rule = {};  // dynamic loss scaling for fp16
@@ -61,18 +66,24 @@ class Optimizer {
   const Buffer& loss_scale() const { return loss_scale_; }
 
   /// Flat moments, for checkpoints; named "moment1", "moment2" or "velocity". Then, where there is
-  /// an average, the trained weights: for files are written while the two have changed places.
+  /// a moving average, the "trained_weights": for files are written while the two have changed
+  /// places. Or the equal average so far, "swa_weights".
   std::vector<Buffer>& state() { return state_; }
-  /// Weights and their average change places, for scores and files, and back again before the next
-  /// update; nothing happens where there is no average. Buffers and running statistics are not
+  /// Weights and their moving average change places, for scores and files, and back again before
+  /// the next update; nothing happens where there is none. Buffers and running statistics are not
   /// averaged (as torch's AveragedModel by default): they are moving averages themselves.
   void exchange_average();
+  /// The weights as they stand join the equal average, as the `count`th; it may then take their
+  /// place for good.
+  void join_average(std::int64_t count);
+  void adopt_average();
   Backend backend() const { return stream_.backend; }
   std::size_t bytes() const;
   const std::vector<Segment>& segments() const { return segments_; }
 
  private:
   void lay_out_scalars();
+  const Ema* moving_average() const;
 
   Parameters& parameters_;
   const OptimizerOptions options_;

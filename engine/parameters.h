@@ -38,6 +38,7 @@ struct Parameter {
   Role role = Role::weight;
   Init init = Init::zeros;
   bool trained = false;     // some recorded backward pass writes its gradient
+  double momentum = 0;      // of a statistic: its step to each training batch's; 0: none is made
   std::int64_t offset = 0;  // elements from the start of its role's flat buffer
   Buffer value, gradient;   // views into the flat buffers, bound by allocate()
   Buffer shadow;            // the value in 16 bits, where a plan asked for it (make_shadow)

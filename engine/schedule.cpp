@@ -38,6 +38,13 @@ ScheduleKind schedule_kind(std::string_view name) {
 }
 
 double Schedule::rate(std::int64_t step) const {
+  const std::int64_t epoch = step / std::max<std::int64_t>(steps_per_epoch, 1);
+  if (!swa || !swa->lr || epoch < swa->start) return scheduled_rate(step);
+  const double part = static_cast<double>(epoch - swa->start) / std::max(swa->anneal_epochs, 1);
+  return cosine(scheduled_rate(swa->start * steps_per_epoch), *swa->lr, std::min(part, 1.0));
+}
+
+double Schedule::scheduled_rate(std::int64_t step) const {
   const double part =
       std::min(1.0, static_cast<double>(step) / std::max<std::int64_t>(total_steps, 1));
   double value = lr;

@@ -6,6 +6,7 @@
 #include <deque>
 #include <utility>
 
+#include "engine/running_statistics.h"
 #include "engine/training_step.h"
 
 namespace fjord {
@@ -29,6 +30,8 @@ struct Trainer::Flight {
 
 Trainer::Trainer(Model model, Parameters& parameters, TrainerOptions options)
     : options_(std::move(options)), parameters_(parameters), schedule_(options_.schedule) {
+  if (const auto& average = options_.optimizer.average)
+    if (const Swa* swa = std::get_if<Swa>(&*average)) schedule_.swa = *swa;
   declare_parameters(parameters, model, static_cast<int>(options_.image.c), options_.seed,
                      options_.backend);
   training_ = std::make_unique<TrainingStep>(model, parameters, options_);
@@ -87,8 +90,10 @@ Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& obs
     }
     const double trained = now_seconds() - began;
     const double images = static_cast<double>((progress.batch - first) * options_.image.n);
-    EpochReport report = end_epoch(validation, progress, began);
+    const int averaged = average_epoch(train, progress);
+    EpochReport report = end_epoch(validation, progress, averaged);
     report.images_per_s = images / trained;
+    report.seconds = now_seconds() - began;
     progress.batch = 0;
     progress.epoch_loss = 0;
     observer.on_epoch(report);
@@ -145,8 +150,21 @@ void Trainer::land(const Flight& flight, Progress& progress, Observer& observer)
                     static_cast<double>(options_.image.n) / seconds, result.skipped});
 }
 
-EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, double began_seconds) {
+// The trained weights join the equal average, where there is one, and give place to it when no
+// epoch follows: then of how many epochs it is, else 0.
+int Trainer::average_epoch(BatchSource& train, const Progress& progress) {
+  if (!schedule_.swa || progress.epoch < schedule_.swa->start) return 0;
+  const int count = progress.epoch - schedule_.swa->start + 1;
+  optimizer().join_average(count);
+  if (progress.epoch + 1 < options_.epochs && !limit_reached(progress)) return 0;
+  optimizer().adopt_average();
+  remake_running_statistics(*training_, parameters_, train, progress.epoch + 1);
+  return count;
+}
+
+EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, int averaged) {
   EpochReport report;
+  report.averaged = averaged;
   report.epoch = progress.epoch;
   report.step = progress.step;
   report.lr = schedule_.rate(std::max<std::int64_t>(progress.step - 1, 0));
@@ -158,7 +176,8 @@ EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, doub
                        : options_.monitor == Monitor::iou ? metrics.classes.back().iou.value_or(0)
                                                           : metrics.miou.value_or(0);
   const bool less = options_.monitor == Monitor::loss;
-  report.better = !progress.best || (less ? value < *progress.best : value > *progress.best);
+  report.better =
+      averaged > 0 || !progress.best || (less ? value < *progress.best : value > *progress.best);
   ++progress.epoch;
   ++progress.epochs_without_better;
   if (report.better) {
@@ -166,11 +185,13 @@ EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, doub
     progress.best_epoch = report.epoch;
     progress.epochs_without_better = 0;
   }
+  // An average whose time runs out while it is scored ends with its next step.
+  const bool averaging = schedule_.swa && report.epoch >= schedule_.swa->start;
   const bool patient = options_.patience == 0 || progress.epochs_without_better < options_.patience;
-  progress.finished = progress.epoch >= options_.epochs || !patient || limit_reached(progress);
+  progress.finished = averaged > 0 || progress.epoch >= options_.epochs || !patient ||
+                      (limit_reached(progress) && !averaging);
   if (options_.precision == Precision::fp16)
     report.skipped = training_->optimizer().progress().skipped;
-  report.seconds = now_seconds() - began_seconds;
   return report;
 }
 

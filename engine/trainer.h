@@ -43,6 +43,7 @@ struct EpochReport {
   std::int64_t skipped = 0;  // updates left out since the run began (fp16)
   Scores validation;
   bool better = false;
+  int averaged = 0;  // ends of epochs that the weights are the equal average of (Swa)
 };
 
 /// Who watches a run: progress lines, CSV rows, checkpoints.
@@ -51,8 +52,9 @@ struct Observer {
   virtual void on_step(const StepReport&) {}
   /// Before save(), so that a checkpoint can say how many rows belong to it.
   virtual void on_epoch(const EpochReport&) {}
-  /// After every epoch, and when stopped in the middle of one. Here and in on_epoch the averaged
-  /// weights, where there are any, stand in for the trained ones (Optimizer::exchange_average).
+  /// After every epoch, and when stopped in the middle of one. Here and in on_epoch a moving
+  /// average of the weights, where there is one, stands in for the trained ones; an equal average
+  /// (Swa) takes their place at the end of the last epoch, which then counts as the best.
   virtual void save(const Progress&, bool /*better*/) {}
   /// Asked after every step: a signal has come.
   virtual bool stop_requested() { return false; }
@@ -122,7 +124,8 @@ class Trainer {
   struct Flight;
   void land(const Flight& flight, Progress& progress, Observer& observer);
   Progress run_epoch(BatchSource& train, Observer& observer, Progress progress);
-  EpochReport end_epoch(BatchSource& validation, Progress& progress, double began_seconds);
+  int average_epoch(BatchSource& train, const Progress& progress);
+  EpochReport end_epoch(BatchSource& validation, Progress& progress, int averaged);
   bool limit_reached(const Progress& progress) const;
 
   const TrainerOptions options_;

@@ -172,10 +172,19 @@ std::uint8_t* TrainingStep::labels() {
   return static_cast<std::uint8_t*>(host(1));
 }
 
-void TrainingStep::enqueue(double lr) {
+void TrainingStep::send_batch() {
   bind();
   for (std::size_t i = 0; i < staging_.size(); ++i)
     staging_[i]->send(t_.inputs[i].slot->data, stream_);
+}
+
+void TrainingStep::forward() {
+  send_batch();
+  plan_->run_forward();
+}
+
+void TrainingStep::enqueue(double lr) {
+  send_batch();
   const bool first = batch_in_step_ == 0, due = update_due();
   parameters_.changed();
   if (due) optimizer_->wish(lr, options_.accumulate);

@@ -32,6 +32,8 @@ class TrainingStep {
   bool update_due() const { return batch_in_step_ + 1 == options_.accumulate; }
   /// Queues one batch; its result comes back by take(), in order.
   void enqueue(double lr);
+  /// Forward alone: the running statistics follow the batch, no weight does.
+  void forward();
   /// The oldest batch's result; waits for it. `due`: what update_due() said before it was queued.
   Trainer::StepResult take(bool due);
   /// Whether results are there when enqueue() returns.
@@ -52,6 +54,7 @@ class TrainingStep {
 
  private:
   void run(bool first, bool due);
+  void send_batch();
   void* host(std::size_t input);
   void send_bands(const RawImages& raw);
   std::size_t bytes_of_batch(const Model& model, std::int64_t batch) const;

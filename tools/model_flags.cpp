@@ -67,9 +67,8 @@ void add_compute_flags(Options& options, ComputeFlags& flags) {
                {.value = "TYPE",
                 .help = "fp32 tf32 bf16 fp16",
                 .choices = {"fp32", "tf32", "bf16", "fp16"}});
-  options.flag(
-      "memory", &flags.memory,
-      {.value = "MODE", .help = "normal; low: of inference", .choices = {"normal", "low"}});
+  options.flag("memory", &flags.memory,
+               {.value = "MODE", .help = "normal; low: predict", .choices = {"normal", "low"}});
   options.flag("exact", &flags.exact, {.help = "direct convolutions"});
 }
 

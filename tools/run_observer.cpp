@@ -93,6 +93,10 @@ void RunObserver::on_epoch(const EpochReport& report) {
       binary ? "IoU" : "mIoU", figure(binary ? metrics.classes.back().iou : metrics.miou),
       figure(metrics.accuracy), duration_text(report.seconds), report.images_per_s,
       report.better ? " *best" : "");
+  if (report.averaged > 0)
+    say("the model is the equal average of what {} epochs ended with, its running statistics made "
+        "anew over the training images; it counts as the best",
+        report.averaged);
   if (report.skipped > 0)
     say("fp16: {} updates left out so far, where loss or gradients overflowed", report.skipped);
   images_per_s = report.images_per_s;

@@ -82,17 +82,18 @@ void add_optimizer_flags(Options& options, TrainSettings& s) {
   options.flag("loss", &s.loss, {.value = "TEXT", .help = "\"0.5*dice+0.5*bce\""});
   options.flag("class-weights", &s.class_weights,
                {.value = "LIST", .help = "one a class", .range = kPositive});
-  options.flag("ema", &s.ema,
-               {.value = "D", .help = "use the weights' average", .range = kFraction});
-  options.flag("swa-start", &s.swa_start, {.value = "E", .range = kCount});
-  options.flag("swa-lr", &s.swa_lr, {.value = "X", .range = kPositive});
+  options.flag("ema", &s.ema, {.value = "D", .help = "average: its decay", .range = kFraction});
+  options.flag("swa-start", &s.swa_start,
+               {.value = "E", .help = "averaged from epoch E", .range = {1, 1e6}});
+  options.flag("swa-lr", &s.swa_lr,
+               {.value = "X", .help = "rate to go to then", .range = kPositive});
 }
 
 void add_start_flags(Options& options, TrainSettings& s) {
   options.group("start and run");
   options.flag("encoder-weights", &s.encoder_weights,
                {.value = "FILE", .help = "start of the encoder"});
-  options.flag("init", &s.init, {.value = "FILE", .help = "start of the whole net"});
+  options.flag("init", &s.init, {.value = "FILE", .help = "start of the network"});
   options.flag("freeze-encoder", &s.freeze_encoder, {.help = "decoder only"});
   options.flag("out", &s.out,
                {.value = "DIR", .help = "(runs/DATA-ARCH-ENCODER-NNN)", .saved = false});
@@ -101,17 +102,6 @@ void add_start_flags(Options& options, TrainSettings& s) {
                {.value = "FILE.toml", .help = "flags from a file", .saved = false});
   options.flag("dry-run", &s.dry_run, {.help = "two steps, no files", .saved = false});
   options.flag("check", &s.check, {.help = "find NaN, slowly", .saved = false});
-}
-
-void refuse_later_flags(const TrainSettings& s) {
-  auto refuse = [](const std::string& flag) {
-    throw Error(ExitCode::usage, "not-yet", flag, "this build trains the plain weights only",
-                "leave the flag out; checkpoints of the best epoch are kept anyway");
-  };
-  if (s.swa_start) refuse("--swa-start");
-  if (s.swa_lr) refuse("--swa-lr");
-  check_compute_flags(s.compute, s.common);
-  demand_normal_memory(s.compute);
 }
 
 std::string absolute(const std::string& path) {
@@ -137,6 +127,8 @@ void add_train_flags(Options& options, TrainSettings& settings) {
   options.conflict("resume", "config", "a resumed run has its own config");
   options.conflict("resume", "dry-run", "a dry run leaves no run to go on with");
   options.conflict("freeze-encoder", "encoder-lr", "a frozen encoder has no rate");
+  options.conflict("ema", "swa-start", "a run has one average of its weights");
+  options.conflict("patience", "swa-start", "an average is of a known number of epochs");
 }
 
 void make_absolute(TrainSettings& s) {
@@ -164,15 +156,28 @@ void refuse_idle_flags(const TrainSettings& s) {
     refuse("--t-mult", schedule, why);
 }
 
+void check_average(const TrainSettings& s) {
+  if (s.swa_lr && !s.swa_start)
+    throw Error(ExitCode::usage, "swa", "--swa-lr without --swa-start",
+                "it is the rate of the epochs that are averaged",
+                "give --swa-start E, or leave it");
+  if (s.swa_start && *s.swa_start > s.epochs)
+    throw Error(ExitCode::usage, "swa",
+                fmt::format("--swa-start {} and --epochs {}", *s.swa_start, s.epochs),
+                "no epoch would be averaged", "give a smaller --swa-start or more --epochs");
+}
+
 }  // namespace
 
 void settle(TrainSettings& s) {
-  refuse_later_flags(s);
+  check_compute_flags(s.compute, s.common);
+  demand_normal_memory(s.compute);
   const int classes = s.model.classes.value_or(1);
   if (!s.lr) s.lr = s.optimizer == "adamw" ? 1e-3 : 1e-4;
   if (!s.loss) s.loss = classes == 1 ? "0.5*dice+0.5*bce" : "0.5*lovasz+0.5*softce(smooth=0.1)";
   if (!s.monitor) s.monitor = classes == 1 ? "iou" : "miou";
   refuse_idle_flags(s);
+  check_average(s);
   if (s.nesterov && s.momentum == 0)
     throw Error(ExitCode::usage, "conflict", "--nesterov and --momentum 0 were both given",
                 "Nesterov's step needs a momentum", "leave one of them out");
@@ -224,6 +229,7 @@ TrainerOptions trainer_options(const TrainSettings& s) {
   options.optimizer.sgd = {s.momentum, s.nesterov};
   options.optimizer.clip_norm = s.clip_norm.value_or(0);
   if (s.ema) options.optimizer.average = Ema{*s.ema};
+  if (s.swa_start) options.optimizer.average = Swa{.start = *s.swa_start - 1, .lr = s.swa_lr};
   if (s.encoder_lr)
     options.optimizer.group = [factor = *s.encoder_lr / *s.lr,
                                decay = s.weight_decay](const Parameter& parameter) {

@@ -51,6 +51,8 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
   net.record(batch_norm_finalize, in(mean), in(variance), in(affine.gamma), in(affine.beta),
              inout(running_mean), inout(running_var), inout(batches), out(affine.scale),
              out(affine.shift), out(inv_std), x.shape().pixels(), options.norm);
+  for (const Tensor& running : {running_mean, running_var, batches})
+    running.slot->parameter->momentum = options.norm.momentum;
   Tensor y = deferred_normalized(net, x, raw, affine, options);
   const Act act = options.act;
   const Tensor residual = options.residual;

@@ -85,7 +85,8 @@ TEST_CASE("the same command gives the same bits, for any number of threads") {
 TEST_CASE("stopped at any step and continued, a run ends in the same bits") {
   TrainerOptions o = options();
   SUBCASE("plain") {}
-  SUBCASE("with an average of the weights") { o.optimizer.average = Ema{0.8}; }
+  SUBCASE("with a moving average of the weights") { o.optimizer.average = Ema{0.8}; }
+  SUBCASE("with an average of epochs") { o.optimizer.average = Swa{.start = 1, .lr = 1e-3}; }
   Recorder whole;
   const std::vector<float> expected = train(o, whole);
   for (int stop : {1, 5, 7, 14}) {

@@ -145,9 +145,19 @@ TEST_CASE("what later builds will do is refused by name") {
   CHECK(refusal({"d", "--precision", "bf16"}) ==
         "error[E-not-yet] --precision bf16 - this build computes in fp32 only - use --precision "
         "fp32");
-  for (const auto& args : std::vector<std::vector<std::string>>{
-           {"--memory", "low"}, {"--swa-start", "5"}, {"--swa-lr", "0.1"}})
-    CHECK(refusal(std::vector<std::string>{"d"} + args).find("E-not-yet") != std::string::npos);
+  CHECK(refusal({"d", "--memory", "low"}).find("E-not-yet") != std::string::npos);
+}
+
+TEST_CASE("an average of epochs needs some, and a run has one average") {
+  CHECK(refusal({"d", "--swa-start", "14"}) == "accepted");
+  CHECK(refusal({"d", "--swa-start", "15"}) ==
+        "error[E-swa] --swa-start 15 and --epochs 14 - no epoch would be averaged - give a smaller "
+        "--swa-start or more --epochs");
+  CHECK(refusal({"d", "--swa-lr", "0.1"}) ==
+        "error[E-swa] --swa-lr without --swa-start - it is the rate of the epochs that are "
+        "averaged - give --swa-start E, or leave it");
+  for (const auto& [flag, value] : {std::pair{"--ema", "0.9"}, {"--patience", "3"}})
+    CHECK(refusal({"d", flag, value, "--swa-start", "5"}).starts_with("error[E-conflict]"));
 }
 
 TEST_CASE("odd file names arrive as they are") {

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cmath>
 #include <thread>
 
 #include "engine/safetensors.h"
@@ -138,6 +139,35 @@ TEST_CASE("--ema: scores and model files are of the average, and a stopped run l
   const fs::path out = folder / "stopped";
   const pid_t pid = start(with(args, "--out", out.string()), {.folder = folder.path});
   REQUIRE(wait_for_file(out / "steps.csv", "\n1,"));
+  ::kill(pid, SIGTERM);
+  CHECK(wait_for(pid) == 75);
+  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
+  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+  for (const char* name : {"model.safetensors", "training.safetensors"})
+    CHECK(file(out, name) == file(folder / "whole", name));
+}
+
+TEST_CASE(
+    "--swa-start: the run's model is an average, and a run stopped between loses none of it") {
+  const TempFolder folder;
+  const auto args = with(tiny_training(trained_run().data, folder / "whole"), "--epochs", "3") +
+                    Strings{"--swa-start", "1", "--swa-lr", "5e-4"};
+  const Outcome whole = run(args + Strings{"--json", "-"});
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  CHECK(whole.err.find("the equal average of what 3 epochs ended with") != std::string::npos);
+  CHECK(whole.json()["best_epoch"] == 3);
+  const auto file = [](const fs::path& run, const char* name) {
+    return read_text(run / "checkpoints/best" / name);
+  };
+  CHECK(file(folder / "whole", "model.safetensors") !=
+        file(trained_run().run, "model.safetensors"));
+  const auto steps = read_steps(folder / "whole/steps.csv");
+  CHECK(steps[0].lr == doctest::Approx(1e-3));
+  CHECK(steps[2].lr == doctest::Approx(5e-4 + 5e-4 * (1 + std::cos(std::acos(-1.0) / 10)) / 2));
+
+  const fs::path out = folder / "stopped";
+  const pid_t pid = start(with(args, "--out", out.string()), {.folder = folder.path});
+  REQUIRE(wait_for_file(out / "steps.csv", "\n3,"));  // the average has the first epoch
   ::kill(pid, SIGTERM);
   CHECK(wait_for(pid) == 75);
   const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
