@@ -94,6 +94,28 @@ TEST_CASE("another head and other input channels are met by SMP's rules, and sai
             "encoder.conv1.weight: 3 input channels adapted to 4 (in turn, times 3/4)"));
 }
 
+TEST_CASE("torch's AveragedModel: its prefix is taken off, its count said") {
+  ModelFileOf made(kSmall);
+  std::vector<TensorSource> tensors = tensor_sources(made.model, "model");
+  for (TensorSource& t : tensors) t.name = "module." + t.name;
+  const std::vector<std::int64_t> count{3};
+  tensors.push_back({"n_averaged", FileType::i64, {}, [&](std::vector<float>&) {
+                       return std::as_bytes(std::span(count));
+                     }});
+  save_safetensors(made.path, std::move(tensors), {.hashed = false});
+  const auto file = open_tensors(made.path);
+  CHECK(kind_of(*file) == WeightsKind::model);
+  CHECK(recognise(*file, kSmall, {}).encoder == "resnet18");
+  Parameters parameters;
+  ModelFileOf::declare(parameters, kSmall, 7);
+  const Loaded loaded = import_model(*file, parameters, 7);
+  CHECK(state_hash(parameters) == state_hash(made.model));
+  CHECK(std::ranges::any_of(loaded.notes, [](const std::string& note) {
+    return note.starts_with("prefix 'module.' taken off");
+  }));
+  CHECK(has(loaded.notes, "n_averaged: the weights are an average of 3 models"));
+}
+
 TEST_CASE("a model with tensors missing or of another network is refused") {
   ModelFileOf made(kSmall);
   made.write({}, "decoder.blocks.1.conv2");

@@ -30,6 +30,7 @@ class Checks:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+        return done.stderr
 
     def say(self, ok, what):
         self.failed += not ok
