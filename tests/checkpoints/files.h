@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -31,6 +32,13 @@ struct Folder {
 
 inline void write_bytes(const std::filesystem::path& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
+}
+
+/// Of a hostile file a copy in the folder that FJORD_HOSTILE names, for tests/hostile.sh.
+inline void keep_hostile(std::string_view bytes, std::string_view kind) {
+  static int count = 0;
+  if (const char* folder = std::getenv("FJORD_HOSTILE"))
+    write_bytes(std::filesystem::path(folder) / fmt::format("{:03}.{}", count++, kind), bytes);
 }
 
 inline std::string read_bytes(const std::filesystem::path& path) {

@@ -183,6 +183,7 @@ void demand_refusal(const std::vector<Hostile>& table) {
   const auto path = folder / "hostile.safetensors";
   for (const Hostile& hostile : table) {
     write_bytes(path, hostile.bytes);
+    keep_hostile(hostile.bytes, "safetensors");
     const Caught error = caught([&] { SafetensorsFile file(path); });
     CAPTURE(hostile.row);
     CHECK(error.exit == 4);

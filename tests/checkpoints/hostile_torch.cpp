@@ -236,6 +236,7 @@ void demand_refusal(const std::vector<Hostile>& table) {
   const auto path = folder / "hostile.pth";
   for (const Hostile& hostile : table) {
     write_bytes(path, hostile.bytes);
+    keep_hostile(hostile.bytes, "pth");
     const Caught error = caught([&] {
       const auto file = open_tensors(path);
       for (const TensorEntry& tensor : file->tensors()) file->read(tensor);
