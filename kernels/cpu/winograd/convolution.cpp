@@ -14,7 +14,9 @@ namespace {
 constexpr std::int64_t kBlockFloats = 80 * 1024;
 /// Of the pixels that all threads share, in the cache that they share.
 constexpr std::int64_t kSharedFloats = 3 * 1024 * 1024;
-constexpr std::int64_t kSharedTiles = 96;
+constexpr std::int64_t kSharedTiles = 128;
+/// Of products and filters of one panel, where the filters are made by who uses them.
+constexpr std::int64_t kPanelFloats = 160 * 1024;
 /// Filters larger than this are read once for many tiles rather than once for each block.
 constexpr std::int64_t kLargeFilters = 30 << 18;
 
@@ -31,20 +33,20 @@ Convolution::Convolution(const Pass& pass, int workers)
       workers_(workers),
       tiles_(pass.out),
       panels_(pass.out.c, loops_.width),
-      depth_(divide_up(pass.in.c, loops_.width) * loops_.width),
-      filter_plane_(odd_lines(depth_ * panels_.width)) {
+      depth_(divide_up(pass.in.c, loops_.width) * loops_.width) {
   const std::int64_t points = kWinogradPoints;
-  const std::int64_t filters = panels_.count * points * filter_plane_;
+  const std::int64_t filters = panels_.count * points * odd_lines(depth_ * panels_.width);
   const std::int64_t rows = panels_.vectors == 2 ? loops_.wide_rows : loops_.narrow_rows;
   const std::int64_t few = loops_.width == 16 ? 8 : 2 * rows;
-  together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters;
+  const std::int64_t own = kBlockFloats / (points * (depth_ + panels_.width));
+  together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters ||
+              (own < rows && tiles_.count <= kSharedTiles && panels_.count >= workers_);
   if (together_) {
     const std::int64_t most = std::max<std::int64_t>(rows, kSharedFloats / (points * depth_));
     block_ = std::min(tiles_.count, most);
     products_block_ = std::min(block_, kSharedTiles);
   } else {
-    const std::int64_t most = kBlockFloats / (points * (depth_ + panels_.width));
-    block_ = most >= rows ? most / rows * rows : few;
+    block_ = own < rows ? few : own / rows * rows;
     products_block_ = block_;
   }
   const std::int64_t line = 16;
@@ -55,6 +57,8 @@ Convolution::Convolution(const Pass& pass, int workers)
 
   // Used once by one thread: then they need not all be there at a time.
   by_panel_ = together_ && products_block_ == tiles_.count && panels_.count >= workers_;
+  chunk_ = by_panel_ ? std::min(depth_, chunk_of(products_block_)) : depth_;
+  filter_plane_ = odd_lines(chunk_ * panels_.width);
   layout_.take(by_panel_ ? 0 : filters);
   if (pass.keeps) kept_floats_ = panels_.count * depth_ * panels_.width * kFilterTaps;
   pixels_at_ = layout_.take(together_ ? points * pixel_plane_ : 0);
@@ -79,10 +83,16 @@ FilterBlock Convolution::filter_block(const Filters& filters, std::int64_t panel
           .panel = panels_.width};
 }
 
-// A block of depths of one panel, whose points begin at `points`.
+// Depths of which one panel's filters fit beside the products of that many tiles.
+std::int64_t Convolution::chunk_of(std::int64_t tiles) const {
+  const std::int64_t depths = kPanelFloats / (kWinogradPoints * panels_.width) - tiles;
+  return std::max<std::int64_t>(32, depths / 32 * 32);
+}
+
+// A block of depths of one panel.
 void Convolution::transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
                                     float* points) const {
-  const FilterBlock block = filter_block(filters, panel, depth, points + depth * panels_.width);
+  const FilterBlock block = filter_block(filters, panel, depth, points);
   if (filters.kept)
     loops_.filter_of_taps(taps_of(const_cast<float*>(filters.kept), panel, depth), block);
   else
@@ -92,9 +102,9 @@ void Convolution::transform_filters(const Filters& filters, std::int64_t panel, 
 void Convolution::transform_filters(const Filters& filters, float* to) const {
   const std::int64_t blocks = depth_ / loops_.width;
   parallel_for(panels_.count * blocks, [&](std::int64_t i) {
-    const std::int64_t panel = i / blocks;
-    transform_filters(filters, panel, i % blocks * loops_.width,
-                      to + panel * kWinogradPoints * filter_plane_);
+    const std::int64_t panel = i / blocks, depth = i % blocks * loops_.width;
+    transform_filters(filters, panel, depth,
+                      to + panel * kWinogradPoints * filter_plane_ + depth * panels_.width);
   });
 }
 
@@ -113,14 +123,6 @@ void Convolution::keep(const Filters& filters, float* kept) const {
   });
 }
 
-const float* Convolution::filters_of(const Call& call, std::int64_t panel, int worker) const {
-  if (!by_panel_) return call.scratch + panel * kWinogradPoints * filter_plane_;
-  float* points = call.scratch + own_at_ + worker * per_worker_ + own_filters_;
-  for (std::int64_t depth = 0; depth < depth_; depth += loops_.width)
-    transform_filters(call.filters, panel, depth, points);
-  return points;
-}
-
 void Convolution::to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
                             std::int64_t slot) const {
   pixels_to_points(loops_, {pass_.in, pass_.padding, pass_.low_channels}, in, tiles_.at(tile),
@@ -128,16 +130,36 @@ void Convolution::to_points(const Source& in, std::int64_t tile, const PixelPoin
 }
 
 void Convolution::multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles,
-                           const float* filters, const PixelPoints& products) const {
+                           Range depths, const float* filters, const PixelPoints& products) const {
+  const std::int64_t first = depths.begin * pixels.tiles + slot * loops_.width;
   for (std::int64_t point = 0; point < kWinogradPoints; ++point)
     loops_.multiply({.tiles = tiles,
-                     .depth = depth_,
+                     .depth = depths.size(),
                      .vectors = panels_.vectors,
-                     .pixels = pixels.data + point * pixels.plane + slot * loops_.width,
+                     .pixels = pixels.data + point * pixels.plane + first,
                      .pixel_step = pixels.tiles * loops_.width,
                      .filters = filters + point * filter_plane_,
                      .products = products.data + point * products.plane,
-                     .product_step = products.tiles * loops_.width});
+                     .product_step = products.tiles * loops_.width,
+                     .add = depths.begin > 0});
+}
+
+// Of one panel. Filters that are used once are transformed a few depths at a time, so that their
+// points never leave the core's own cache.
+void Convolution::make_products(const Call& call, const PixelPoints& pixels, std::int64_t slot,
+                                std::int64_t tiles, std::int64_t panel, int worker,
+                                const PixelPoints& products) const {
+  if (!by_panel_) {
+    const float* filters = call.scratch + panel * kWinogradPoints * filter_plane_;
+    return multiply(pixels, slot, tiles, {0, depth_}, filters, products);
+  }
+  float* points = call.scratch + own_at_ + worker * per_worker_ + own_filters_;
+  for (std::int64_t first = 0; first < depth_; first += chunk_) {
+    const Range depths{first, std::min(first + chunk_, depth_)};
+    for (std::int64_t depth = first; depth < depths.end; depth += loops_.width)
+      transform_filters(call.filters, panel, depth, points + (depth - first) * panels_.width);
+    multiply(pixels, slot, tiles, depths, points, products);
+  }
 }
 
 // Where a panel's outputs go, of the first image.
@@ -202,7 +224,7 @@ void Convolution::run_own_blocks(const Call& call) const {
     for (std::int64_t tile = own.begin; tile < own.end; ++tile)
       to_points(call.in, tile, pixels, tile - own.begin);
     for (std::int64_t panel = 0; panel < panels_.count; ++panel) {
-      multiply(pixels, 0, own.size(), filters_of(call, panel, worker), products);
+      make_products(call, pixels, 0, own.size(), panel, worker, products);
       to_pixels(products, own, panel, call.edge, call.out);
     }
     if (stream_) loops_.fence();
@@ -224,7 +246,7 @@ void Convolution::run_together(const Call& call) const {
       const Range own = part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces);
       const PixelPoints products{call.scratch + own_at_ + worker * per_worker_ + own_products_,
                                  product_plane_, products_block_, panels_.vectors};
-      multiply(pixels, own.begin, own.size(), filters_of(call, panel, worker), products);
+      make_products(call, pixels, own.begin, own.size(), panel, worker, products);
       to_pixels(products, {block.begin + own.begin, block.begin + own.end}, panel, call.edge,
                 call.out);
       if (stream_) loops_.fence();

@@ -63,14 +63,17 @@ class Convolution {
   void transform_filters(const Filters& filters, float* to) const;
   void transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
                          float* points) const;
+  std::int64_t chunk_of(std::int64_t tiles) const;
   float* taps_of(float* kept, std::int64_t panel, std::int64_t depth) const;
   void to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
                  std::int64_t slot) const;
-  const float* filters_of(const Call& call, std::int64_t panel, int worker) const;
+  void make_products(const Call& call, const PixelPoints& pixels, std::int64_t slot,
+                     std::int64_t tiles, std::int64_t panel, int worker,
+                     const PixelPoints& products) const;
   OutputTile output_tile(std::int64_t panel, const Edge& edge, float* out) const;
   void to_pixels(const PixelPoints& products, Range tiles, std::int64_t panel, const Edge& edge,
                  float* out) const;
-  void multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles,
+  void multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles, Range depths,
                 const float* filters, const PixelPoints& products) const;
 
   const Pass pass_;
@@ -79,7 +82,7 @@ class Convolution {
   const Tiles tiles_;
   const Panels panels_;
   const std::int64_t depth_;                     // input channels, filled up to a whole vector
-  const std::int64_t filter_plane_;              // floats
+  std::int64_t chunk_ = 0, filter_plane_ = 0;    // depths whose filters lie together; floats
   std::int64_t block_ = 0, products_block_ = 0;  // tiles whose pixels, products are held at a time
   bool together_ = false;                        // all threads work on one block of tiles
   bool in_place_ = false;                        // products overwrite pixels

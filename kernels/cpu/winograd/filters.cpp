@@ -10,9 +10,9 @@ FJORD_HD std::int64_t clipped(std::int64_t count) {
   return count < 0 ? 0 : count < kWidth ? count : kWidth;
 }
 
-// The nine taps of `width` depths, one vector of lanes each.
+// The nine taps of `width` depths, one vector of lanes each, in the order in which they are read.
 struct Taps {
-  float values[kTaps * kTaps][kWidth][kWidth] __attribute__((aligned(64)));
+  float values[kWidth][kTaps * kTaps][kWidth] __attribute__((aligned(64)));
 };
 
 // Forward: lanes are filters, which lie far apart in memory, so each tap is turned over.
@@ -25,7 +25,7 @@ FJORD_HD void gather(const FilterBlock& f, std::int64_t lane, Taps& taps) {
           f.weight + ((lane + k) * kTaps * kTaps + tap) * f.channels + f.first_depth;
       const float scale = f.scale && k < lanes ? f.scale[lane + k] : 1.0f;
       for (std::int64_t c = 0; c < kWidth; ++c)
-        taps.values[tap][c][k] = k < lanes && c < depths ? from[c] * scale : 0.0f;
+        taps.values[c][tap][k] = k < lanes && c < depths ? from[c] * scale : 0.0f;
     }
 }
 
@@ -38,7 +38,7 @@ FJORD_HD void gather_turned(const FilterBlock& f, std::int64_t lane, Taps& taps)
       const std::int64_t reversed = kTaps * kTaps - 1 - tap;
       const std::int64_t from =
           ((f.first_depth + k) * kTaps * kTaps + reversed) * f.channels + lane;
-      store_aligned(taps.values[tap][k], k < depths ? load_part(f.weight + from, lanes) : Vector{});
+      store_aligned(taps.values[k][tap], k < depths ? load_part(f.weight + from, lanes) : Vector{});
     }
 }
 
@@ -46,7 +46,7 @@ struct Filter {
   const Taps& taps;
   std::int64_t depth;
   FJORD_HD Vector operator()(int row, int column) const {
-    return load_aligned(taps.values[row * kTaps + column][depth]);
+    return load_aligned(taps.values[depth][row * kTaps + column]);
   }
 };
 

@@ -76,6 +76,7 @@ struct PointProduct {
   const float* filters;
   float* products;
   std::int64_t product_step;
+  bool add = false;  // to the products of other depths, value by value in order
 };
 
 struct WinogradLoops {
@@ -91,7 +92,7 @@ struct WinogradLoops {
   void (*output)(const PixelPoints& products, std::int64_t slot, const OutputTile&);
 
   /// A block of `width` depths by one panel: to its points, or in two steps by its taps, which take
-  /// a quarter of the memory: [vector of the panel][tap][depth][lane].
+  /// a quarter of the memory: [vector of the panel][depth][tap][lane].
   void (*filter)(const FilterBlock&);
   void (*filter_taps)(const FilterBlock&);
   void (*filter_of_taps)(const float* taps, const FilterBlock&);

@@ -12,11 +12,13 @@ template <int rows, int vectors>
 __attribute__((noinline)) void multiply_rows(const PointProduct& p, std::int64_t begin) {
   const float* row = p.pixels + begin * kWidth;
   const float* filters = p.filters;
+  float* products = p.products + begin * kWidth;
   Vector sum[rows][vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) sum[r][v] = Vector{};
+    for (int v = 0; v < vectors; ++v)
+      sum[r][v] = p.add ? load_aligned(products + v * p.product_step + r * kWidth) : Vector{};
   for (std::int64_t block = 0; block < p.depth; block += kWidth, row += p.pixel_step) {
 #pragma GCC unroll 2
     for (int k = 0; k < kWidth; ++k, filters += vectors * kWidth) {
@@ -31,7 +33,6 @@ __attribute__((noinline)) void multiply_rows(const PointProduct& p, std::int64_t
       }
     }
   }
-  float* products = p.products + begin * kWidth;
 #pragma GCC unroll 2
   for (int v = 0; v < vectors; ++v)
 #pragma GCC unroll 32
