@@ -90,18 +90,6 @@ void read_decoder(const TensorFile& file, ModelOptions& options, GivenNames give
     if (has(file, bias)) options.decoder_norm = DecoderNorm::identity;
 }
 
-// What torch's AveragedModel has beside the weights: how many models they are the average of.
-void note_average(const TensorFile& file, std::map<std::string, const TensorEntry*>& tensors,
-                  std::vector<std::string>& notes) {
-  const auto found = tensors.find("n_averaged");
-  if (found == tensors.end() || found->second->type != FileType::i64 || found->second->count() != 1)
-    return;
-  std::int64_t count = 0;
-  file.read(*found->second, std::as_writable_bytes(std::span(&count, 1)));
-  notes.push_back(fmt::format("n_averaged: the weights are an average of {} models", count));
-  tensors.erase(found);
-}
-
 }  // namespace
 
 WeightsKind kind_of(const TensorFile& file) {
@@ -159,7 +147,6 @@ Loaded import_model(const TensorFile& file, Parameters& parameters, std::uint64_
   notes.insert(notes.end(), loaded.notes.begin(), loaded.notes.end());
   if (!fresh.empty())
     notes.push_back(fmt::format("of other classes, so drawn anew: {}", first_ten(fresh)));
-  note_average(file, tensors, notes);
   std::vector<std::string> left;
   for (const auto& [name, tensor] : tensors)
     left.push_back(fmt::format("{} {}", printable(name), shape_text(tensor->shape)));
