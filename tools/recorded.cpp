@@ -109,7 +109,7 @@ namespace {
 constexpr std::int64_t kEnlargedTaps = 4;
 
 std::int64_t upsample_conv_multiply_adds(const Step& step, std::string_view op) {
-  const bool forward = op == "upsample_conv_forward";
+  const bool forward = op == "upsample_conv_forward" || op == "conv_inference";
   const bool filter = op == "upsample_conv_backward_filter";
   const Shape weight = filter ? step.writes[0]->shape : filter_read(step).shape;
   const Shape y = forward  ? step.writes[0]->shape
@@ -128,6 +128,12 @@ std::int64_t upsample_conv_multiply_adds(const Step& step, std::string_view op) 
   return y.pixels() * weight.n * taps;
 }
 
+// Of a step that reads through an enlargement, the low-resolution image comes first.
+bool reads_through(const Step& step) {
+  return std::string_view(step.op) == "conv_inference" &&
+         step.reads[0]->shape.h < step.writes[0]->shape.h;
+}
+
 }  // namespace
 
 std::int64_t multiply_adds(const Step& step) {
@@ -136,6 +142,7 @@ std::int64_t multiply_adds(const Step& step) {
   auto through = [](Shape map, Shape filter) {
     return map.count() * filter.h * filter.w * filter.c;
   };
+  if (reads_through(step)) return upsample_conv_multiply_adds(step, op);
   if (op == "conv_forward" || op == "conv_inference")
     return through(step.writes[0]->shape, filter_read(step).shape);
   if (op == "conv_backward_data") return through(step.reads[0]->shape, filter_read(step).shape);
