@@ -42,6 +42,14 @@ struct BatchNormOptions {
 };
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options = {});
 
+/// Normalises over h and w of each image, the same in training and evaluation. Parameters: weight,
+/// bias.
+struct InstanceNorm {
+  double eps = 1e-5;
+  Act act = Act::none;
+};
+Tensor instance_norm(Net net, Tensor x, InstanceNorm options = {});
+
 /// The fused word: act(batch_norm(conv2d(x)) + residual). `conv_name` and `norm_name` are the
 /// scopes of the two inside net. Its meaning is the plain composition, and a test holds them
 /// together.
@@ -89,6 +97,17 @@ Tensor pad(Net net, Tensor x, Border border);
 /// the others are divided by 1 - rate. `steps` counts the training steps: the batch counter of a
 /// norm, so that a resumed run draws what an unbroken one would.
 Tensor drop_path(Net net, Tensor x, Tensor steps, double rate);
+
+/// Each value is 0 with probability `rate`, else divided by 1 - rate; likewise. x is n x 1 x 1 x c.
+Tensor dropout(Net net, Tensor x, Tensor steps, double rate);
+
+/// PyTorch's Linear: x, n x 1 x 1 x c, times a matrix, plus a bias. Parameters: weight (channels x
+/// c in files), bias.
+struct Linear {
+  int channels = 0;
+  Init init = Init::torch_default;
+};
+Tensor linear(Net net, Tensor x, Linear options);
 
 /// low upsampled (nearest) to skip's size, then skip's channels. Deferred.
 Tensor upsample_concat(Net net, Tensor low, Tensor skip);

@@ -129,6 +129,7 @@ Buffer view(const Parameter& p, const Buffer& flat) {
 std::vector<std::int64_t> Parameter::file_shape() const {
   if (role == Role::counter) return {};
   if (!filter) return {shape.c};
+  if (matrix) return {shape.n, shape.c};
   return {shape.n, shape.c, shape.h, shape.w};
 }
 

@@ -35,6 +35,7 @@ struct Parameter {
   std::string name;     // SMP's state_dict key
   Shape shape;          // filters K x R x S x C, vectors 1 x 1 x 1 x C
   bool filter = false;  // four dimensions in files (K, C, R, S); vectors have one, counters none
+  bool matrix = false;  // a filter of 1 x 1 that has two dimensions in files (K, C)
   Role role = Role::weight;
   Init init = Init::zeros;
   bool trained = false;     // some recorded backward pass writes its gradient

@@ -12,8 +12,14 @@ Tensor conv_relu(Net net, Tensor x, const ConvReLU& unit) {
                            .kernel = unit.kernel,
                            .bias = unit.norm == DecoderNorm::identity,
                            .init = Init::kaiming_uniform_fan_in};
-  if (conv.bias) return relu(net, conv2d(net / 0, x, conv));
-  return conv_bn_act(net, x, {.conv = conv});
+  if (unit.norm == DecoderNorm::batchnorm) return conv_bn_act(net, x, {.conv = conv});
+  return norm_relu(net / 1, conv2d(net / 0, x, conv), unit.norm);
+}
+
+Tensor norm_relu(Net net, Tensor x, DecoderNorm norm) {
+  if (norm == DecoderNorm::identity) return relu(net, x);
+  if (norm == DecoderNorm::instance) return instance_norm(net, x, {.act = Act::relu});
+  return batch_norm(net, x, {.act = Act::relu});
 }
 
 namespace {
@@ -75,6 +81,31 @@ Tensor segmentation_head(Net net, Tensor x, SegmentationHead head) {
                  .kernel = head.kernel,
                  .bias = true,
                  .init = Init::xavier_uniform});
+}
+
+namespace {
+
+// The largest over all pixels, by windows as large as there are.
+Tensor channel_maxima(Net net, Tensor x) {
+  while (x.h() > 1 || x.w() > 1)
+    x = max_pool(net, x, {.kernel = 15, .stride = 15, .padding = 0, .ceil = true});
+  return x;
+}
+
+// What counts training steps: the normalisation that was made last, not that of a frozen encoder.
+Tensor step_counter(const Net& net) {
+  const auto& all = net.tape->parameters.all();
+  const auto last = std::ranges::find(all.rbegin(), all.rend(), Role::counter, &Parameter::role);
+  check(last != all.rend(), net.path, "no normalisation counts the steps of this dropout");
+  return Net{net.tape, ""}.counter(last->name);
+}
+
+}  // namespace
+
+Tensor classification_head(Net net, Tensor x, const ClassificationHead& head) {
+  x = head.pooling == Pooling::avg ? channel_means(net, x) : channel_maxima(net, x);
+  x = dropout(net / 2, x, step_counter(net), head.dropout);
+  return linear(net / 3, x, {.channels = head.classes, .init = Init::xavier_uniform});
 }
 
 void declare_conv_bn(Net net, std::int64_t in_channels, const ConvBnAct& unit, Init slope) {

@@ -17,8 +17,9 @@ struct EncoderRow {
   EncoderFunction build;
 };
 
-/// image -> logits. The net is the whole model's scope.
-using ArchitectureFunction = Tensor (*)(Net, Tensor image, const ModelOptions&);
+/// Encoder features -> logits. The net is the whole model's scope.
+using Features = std::vector<Tensor>;
+using ArchitectureFunction = Tensor (*)(Net, const Features&, const ModelOptions&);
 struct ArchitectureRow {
   std::string_view name;
   ArchitectureFunction build;
@@ -30,10 +31,10 @@ std::vector<EncoderRow> senet_encoders();
 std::vector<EncoderRow> mobilenet_encoders();
 std::vector<EncoderRow> efficientnet_encoders();
 std::vector<EncoderRow> resnest_encoders();
-Tensor unet(Net net, Tensor image, const ModelOptions& options);
-Tensor unetplusplus(Net net, Tensor image, const ModelOptions& options);
-Tensor linknet(Net net, Tensor image, const ModelOptions& options);
-Tensor manet(Net net, Tensor image, const ModelOptions& options);
+Tensor unet(Net net, const Features& features, const ModelOptions& options);
+Tensor unetplusplus(Net net, const Features& features, const ModelOptions& options);
+Tensor linknet(Net net, const Features& features, const ModelOptions& options);
+Tensor manet(Net net, const Features& features, const ModelOptions& options);
 
 /// Throws Error{usage} unless the stride of the deepest feature divides the image's size.
 void demand_divisible(Tensor image, const ModelOptions& options);
@@ -45,6 +46,7 @@ struct ConvReLU {
   DecoderNorm norm = DecoderNorm::batchnorm;
 };
 Tensor conv_relu(Net net, Tensor x, const ConvReLU& unit);
+Tensor norm_relu(Net net, Tensor x, DecoderNorm norm);
 
 /// A step of a U-Net's right arm: x at the skip's size (without a skip, at `size`'s), beside it,
 /// two convolutions; attention after the concatenation and at the end, where the options ask for
@@ -61,6 +63,9 @@ struct SegmentationHead {
   int kernel = 3;
 };
 Tensor segmentation_head(Net net, Tensor x, SegmentationHead head);
+
+/// Pooling, dropout, and a layer under the scope "3": SMP's ClassificationHead.
+Tensor classification_head(Net net, Tensor x, const ClassificationHead& head);
 
 /// Creates the parameters of conv_bn_act(net, x, unit) ahead of its recording, where files list
 /// them earlier than the figure computes them. `in_channels` are those of x; `slope` is how the

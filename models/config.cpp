@@ -1,4 +1,4 @@
-// SMP's config.json <-> ModelOptions.
+// SMP's config.json -> ModelOptions.
 #include "models/config.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <set>
 
 #include "kernels/error.h"
+#include "models/config_names.h"
 
 namespace fjord {
 
@@ -15,40 +16,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kModelKey = "fjord.model";
 constexpr std::size_t kLimit = 1'000'000;  // bytes of a config
 constexpr std::int64_t kMaxChannels = 65536;
-
-// SMP's classes; an architecture's name is its class in lower case.
-constexpr std::string_view kClasses[] = {"Unet", "UnetPlusPlus", "MAnet",     "Linknet",
-                                         "FPN",  "PSPNet",       "DeepLabV3", "DeepLabV3Plus",
-                                         "PAN",  "UPerNet",      "Segformer", "DPT"};
-
-template <class Value>
-struct Named {
-  std::string_view name;
-  Value value;
-};
-constexpr Named<Attention> kAttentions[] = {{"scse", Attention::scse}};
-constexpr Named<DecoderNorm> kNorms[] = {{"batchnorm", DecoderNorm::batchnorm},
-                                         {"identity", DecoderNorm::identity}};
-constexpr Named<Interpolation> kInterpolations[] = {{"nearest", Interpolation::nearest},
-                                                    {"nearest-exact", Interpolation::nearest_exact},
-                                                    {"bilinear", Interpolation::bilinear},
-                                                    {"bicubic", Interpolation::bicubic},
-                                                    {"area", Interpolation::area}};
-
-template <class Value, std::size_t count>
-std::string_view name_of(Value value, const Named<Value> (&known)[count]) {
-  return std::ranges::find(known, value, &Named<Value>::value)->name;
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
 
 // Reads one config; remembers its name for the errors.
 class Reader {
@@ -67,12 +36,17 @@ class Reader {
   bool take_decoder_option(const std::string& key, const Json& value);
   template <class Value, std::size_t count>
   Value one_of(const std::string& key, const Json& value, const Named<Value> (&known)[count]) const;
-  void demand_default(const std::string& key, const Json& value, std::vector<Json> accepted);
+  ClassificationHead classification(const Json& value);
+  DecoderNorm norm(const std::string& key, const Json& value);
   int integer(const std::string& key, const Json& value, std::int64_t low, std::int64_t high) const;
   std::string known_name(const std::string& key, const Json& value,
                          const std::vector<std::string_view>& known) const;
   std::vector<int> channels(const std::string& key, const Json& value) const;
   void drop_unused(const Json& json);
+  void left_out_activation(const Json& value) {
+    config_.notes.push_back(
+        fmt::format("{}: activation {} left out: outputs are logits", name_, shown(value)));
+  }
 
   static std::string shown(const Json& value) {
     return printable(value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 60));
@@ -142,10 +116,54 @@ std::vector<int> Reader::channels(const std::string& key, const Json& value) con
   return list;
 }
 
-void Reader::demand_default(const std::string& key, const Json& value, std::vector<Json> accepted) {
-  if (std::ranges::find(accepted, value) != accepted.end()) return;
-  refuse(fmt::format("'{}' is {}, fjord builds {} only", key, shown(value), accepted[0].dump()),
-         "use a model without it");
+// true, false, a name, or {"type": name, ...} with what torch's layer takes. Without "affine" SMP
+// makes no instance norm: its own construction fails.
+DecoderNorm Reader::norm(const std::string& key, const Json& value) {
+  if (value.is_boolean()) return value ? DecoderNorm::batchnorm : DecoderNorm::identity;
+  if (!value.is_object())
+    return value == "instancenorm"
+               ? norm(key, {{"type", value}})
+               : one_of(key, value.is_string() ? Json(lower(value.get<std::string>())) : value,
+                        kNorms);
+  const DecoderNorm kind = one_of(key, value.value("type", Json()), kNorms);
+  Json full = {{"type", value["type"]}, {"eps", 1e-5}, {"momentum", 0.1}};
+  full["affine"] = kind == DecoderNorm::batchnorm;
+  full["track_running_stats"] = kind == DecoderNorm::batchnorm;
+  full.update(value);
+  Json built = {{"type", value["type"]}, {"eps", 1e-5}, {"momentum", 0.1}, {"affine", true}};
+  built["track_running_stats"] = kind == DecoderNorm::batchnorm;
+  if (kind != DecoderNorm::identity && full != built)
+    refuse(fmt::format("'{}' is {}, fjord builds {} only", key, shown(value),
+                       kind == DecoderNorm::instance ? R"({"type":"instancenorm","affine":true})"
+                                                     : R"("batchnorm")"),
+           "use a model of that");
+  return kind;
+}
+
+ClassificationHead Reader::classification(const Json& given) {
+  if (!given.is_object() || !given.contains("classes"))
+    refuse(fmt::format("'aux_params' is {}, expected its number of 'classes'", shown(given)),
+           "correct the file");
+  ClassificationHead head;
+  for (const auto& [key, value] : given.items()) {
+    if (key == "classes") {
+      head.classes = integer(key, value, 1, kMaxChannels);
+    } else if (key == "pooling") {
+      head.pooling = one_of(key, value, kPoolings);
+    } else if (key == "dropout") {
+      head.dropout = value.is_number() ? value.get<double>() : value.is_null() ? 0 : -1;
+      if (!(head.dropout >= 0 && head.dropout < 1))
+        refuse(fmt::format("'dropout' is {}, expected a number from 0 to below 1", shown(value)),
+               "correct the file");
+    } else if (key != "activation") {
+      refuse(fmt::format("'aux_params' has '{}', which SMP's head does not have",
+                         printable(key.substr(0, 60))),
+             "correct the file");
+    } else if (!value.is_null()) {
+      left_out_activation(value);
+    }
+  }
+  return head;
 }
 
 bool Reader::take_option(const std::string& key, const Json& value) {
@@ -178,8 +196,7 @@ bool Reader::take_decoder_option(const std::string& key, const Json& value) {
   } else if (key == "decoder_interpolation") {
     o.interpolation = one_of(key, value, kInterpolations);
   } else if (key == "decoder_use_norm" || key == "decoder_use_batchnorm") {
-    const Json name = value == true ? Json("batchnorm") : value == false ? Json("identity") : value;
-    o.decoder_norm = one_of(key, name, kNorms);
+    o.decoder_norm = norm(key, value);
   } else {
     return false;
   }
@@ -189,11 +206,9 @@ bool Reader::take_decoder_option(const std::string& key, const Json& value) {
 void Reader::take(const std::string& key, const Json& value) {
   if (take_option(key, value) || key == "encoder_weights") return;
   if (key == "aux_params") {
-    demand_default(key, value, {nullptr});
+    if (!value.is_null()) config_.options.classification = classification(value);
   } else if (key == "activation") {
-    if (!value.is_null())
-      config_.notes.push_back(
-          fmt::format("{}: activation {} left out: outputs are logits", name_, shown(value)));
+    if (!value.is_null()) left_out_activation(value);
   } else if (!key.starts_with("_")) {
     config_.notes.push_back(fmt::format("{}: '{}' is not known and has no effect", name_,
                                         printable(key.substr(0, 60))));
@@ -232,35 +247,7 @@ ModelConfig Reader::read(const std::string& text) {
   return std::move(config_);
 }
 
-Json smp_json(const ModelOptions& options) {
-  const auto row = std::ranges::find_if(
-      kClasses, [&](std::string_view name) { return lower(name) == options.arch; });
-  check(row != std::end(kClasses), "smp_config", "SMP has no class for '{}'", options.arch);
-  const bool linknet = options.arch == "linknet";
-  Json json = {{"_model_class", *row},
-               {"activation", nullptr},
-               {"aux_params", nullptr},
-               {"classes", options.classes},
-               {"decoder_use_norm", name_of(options.decoder_norm, kNorms)},
-               {"encoder_depth", options.encoder_depth},
-               {"encoder_name", options.encoder},
-               {"encoder_weights", nullptr},
-               {"in_channels", options.in_channels}};
-  if (linknet) return json;
-  json["decoder_channels"] = options.decoder_channels;
-  json["decoder_interpolation"] = name_of(options.interpolation, kInterpolations);
-  if (options.arch == "manet") {
-    json["decoder_pab_channels"] = options.pab_channels;
-    return json;
-  }
-  const bool scse = options.attention == Attention::scse;
-  json["decoder_attention_type"] = scse ? Json("scse") : Json(nullptr);
-  return json;
-}
-
 }  // namespace
-
-std::string smp_config(const ModelOptions& options) { return smp_json(options).dump(2); }
 
 ModelConfig parse_smp_config(const std::string& name, const std::string& text) {
   return Reader(name).read(text);
@@ -275,10 +262,6 @@ ModelConfig read_smp_config(const std::filesystem::path& path) {
     throw Error(ExitCode::io, "open", name, "it cannot be read", "check the path");
   text.resize(static_cast<std::size_t>(file.gcount()));
   return parse_smp_config(name, text);
-}
-
-Metadata model_metadata(const ModelOptions& options) {
-  return {{std::string(kModelKey), smp_json(options).dump()}};
 }
 
 std::optional<ModelOptions> model_options(const std::string& name, const Metadata& metadata) {

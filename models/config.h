@@ -21,8 +21,8 @@ struct ModelConfig {
 /// arguments, sorted, indented by 2. encoder_weights is null: the file has its weights.
 std::string smp_config(const ModelOptions& options);
 
-/// Throws Error{model_file, "config"} for a value that is wrong or that fjord does not build (an
-/// attention decoder, a classification head); `name` names the text in errors.
+/// Throws Error{model_file, "config"} for a value that is wrong or that fjord does not build (a
+/// layer norm); `name` names the text in errors.
 ModelConfig parse_smp_config(const std::string& name, const std::string& text);
 ModelConfig read_smp_config(const std::filesystem::path& path);
 

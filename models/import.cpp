@@ -86,8 +86,16 @@ void read_decoder(const TensorFile& file, ModelOptions& options, GivenNames give
     options.pab_channels = static_cast<int>(width);
   if (has_attention(options.arch) && has(file, ".attention1.attention."))
     options.attention = Attention::scse;
-  for (const char* bias : {".conv1.0.bias", ".block.0.0.bias"})
-    if (has(file, bias)) options.decoder_norm = DecoderNorm::identity;
+  for (const TensorEntry& tensor : file.tensors())
+    if (tensor.name.ends_with("classification_head.3.bias") && tensor.shape.size() == 1 &&
+        tensor.shape[0] > 0 && tensor.shape[0] < 65537)
+      options.classification = {.classes = static_cast<int>(tensor.shape[0])};
+  for (const std::string unit :
+       {"decoder.blocks.0.conv1.", "decoder.blocks.x_0_0.conv1.", "decoder.blocks.0.block.0."}) {
+    if (has(file, unit + "0.bias")) options.decoder_norm = DecoderNorm::identity;
+    if (has(file, unit + "1.weight") && !has(file, unit + "1.running_mean"))
+      options.decoder_norm = DecoderNorm::instance;
+  }
 }
 
 }  // namespace

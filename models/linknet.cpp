@@ -14,17 +14,13 @@ Tensor block(Net net, Tensor x, int channels, const ModelOptions& options) {
   x = conv_relu(net / 0, x, {.channels = narrow, .kernel = 1, .norm = options.decoder_norm});
   x = conv_transpose2d(net / 1 / 0, x,
                        {.channels = narrow, .kernel = 4, .stride = 2, .padding = 1, .bias = true});
-  x = options.decoder_norm == DecoderNorm::identity
-          ? relu(net, x)
-          : batch_norm(net / 1 / 1, x, {.act = Act::relu});
+  x = norm_relu(net / 1 / 1, x, options.decoder_norm);
   return conv_relu(net / 2, x, {.channels = channels, .kernel = 1, .norm = options.decoder_norm});
 }
 
 }  // namespace
 
-Tensor linknet(Net net, Tensor image, const ModelOptions& options) {
-  demand_divisible(image, options);
-  const std::vector<Tensor> features = build_encoder(net / "encoder", image, options);
+Tensor linknet(Net net, const Features& features, const ModelOptions& options) {
   const int depth = options.encoder_depth;
   Tensor x = features[depth];
   for (int i = 0; i < depth; ++i) {

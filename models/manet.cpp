@@ -63,18 +63,17 @@ void demand_countable(Tensor image, Tensor deepest, const ModelOptions& options)
 
 }  // namespace
 
-Tensor manet(Net net, Tensor image, const ModelOptions& options) {
-  demand_divisible(image, options);
-  const std::vector<Tensor> features = build_encoder(net / "encoder", image, options);
+Tensor manet(Net net, const Features& features, const ModelOptions& options) {
   const Net decoder = net / "decoder";
   const int depth = options.encoder_depth;
-  demand_countable(image, features[depth], options);
+  demand_countable(features[0], features[depth], options);
   Tensor x = position_attention(decoder / "center", features[depth], options.pab_channels);
   for (int i = 0; i + 1 < depth; ++i)
     x = fusion_block(decoder / "blocks" / i, x, features[depth - 1 - i],
                      options.decoder_channels[i], options);
   x = decoder_block(decoder / "blocks" / (depth - 1), x,
-                    {.size = image, .channels = options.decoder_channels[depth - 1]}, options);
+                    {.size = features[0], .channels = options.decoder_channels[depth - 1]},
+                    options);
   return segmentation_head(net / "segmentation_head", x, {.classes = options.classes, .kernel = 3});
 }
 

@@ -1,6 +1,7 @@
 // Every architecture and encoder, and the options that a model is made from.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +12,15 @@
 namespace fjord {
 
 enum class Attention : std::uint8_t { none, scse };
-enum class DecoderNorm : std::uint8_t { batchnorm, identity };
+enum class DecoderNorm : std::uint8_t { batchnorm, identity, instance };
+
+enum class Pooling : std::uint8_t { avg, max };
+/// SMP's aux_params: scores of the whole image, made from the deepest feature.
+struct ClassificationHead {
+  int classes = 1;
+  Pooling pooling = Pooling::avg;
+  double dropout = 0.2;  // 0 to below 1
+};
 
 /// SMP's constructor arguments. Defaults are SMP's.
 struct ModelOptions {
@@ -25,6 +34,7 @@ struct ModelOptions {
   Interpolation interpolation = Interpolation::nearest;        // not of Linknet
   DecoderNorm decoder_norm = DecoderNorm::batchnorm;
   int pab_channels = 64;  // of MAnet
+  std::optional<ClassificationHead> classification = {};
   bool freeze_encoder = false;
 };
 
@@ -39,8 +49,15 @@ int size_divisor(const ModelOptions& options);
 /// SMP's decoder channels, as many as the depth.
 std::vector<int> default_channels(int depth);
 
-/// image n x h x w x in_channels -> logits n x h x w x classes. The parameters' names are SMP's.
+/// image n x h x w x in_channels -> logits n x h x w x classes. The parameters' names are SMP's; a
+/// classification head has its own and is not computed.
 Tensor build_model(Net net, Tensor image, const ModelOptions& options);
+
+/// With the classification head's logits, n x 1 x 1 x its classes; absent without a head.
+struct ModelOutputs {
+  Tensor logits, scores;
+};
+ModelOutputs build_model_and_scores(Net net, Tensor image, const ModelOptions& options);
 
 /// Encoder features f0 (the image) to f_depth; the unused deeper stages still get parameters.
 std::vector<Tensor> build_encoder(Net net, Tensor image, const ModelOptions& options);

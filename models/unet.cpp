@@ -8,7 +8,7 @@ namespace {
 
 /// The right arm. Every level takes the size of the feature it meets, so any image size works; the
 /// last one takes the image's size, without its channels.
-Tensor decoder(Net net, const std::vector<Tensor>& features, const ModelOptions& options) {
+Tensor decoder(Net net, const Features& features, const ModelOptions& options) {
   const int depth = static_cast<int>(features.size()) - 1;
   Tensor x = features[depth];
   for (int i = 0; i < depth; ++i) {
@@ -24,8 +24,7 @@ Tensor decoder(Net net, const std::vector<Tensor>& features, const ModelOptions&
 
 }  // namespace
 
-Tensor unet(Net net, Tensor image, const ModelOptions& options) {
-  const std::vector<Tensor> features = build_encoder(net / "encoder", image, options);
+Tensor unet(Net net, const Features& features, const ModelOptions& options) {
   const Tensor x = decoder(net / "decoder", features, options);
   return segmentation_head(net / "segmentation_head", x, {.classes = options.classes, .kernel = 3});
 }

@@ -64,11 +64,8 @@ Tensor decoder(Net net, const Nodes& nodes) {
 
 }  // namespace
 
-Tensor unetplusplus(Net net, Tensor image, const ModelOptions& options) {
-  demand_divisible(image, options);
-  std::vector<Tensor> features = build_encoder(net / "encoder", image, options);
-  features.erase(features.begin());
-  const Nodes nodes{options, {features.rbegin(), features.rend()}, image};
+Tensor unetplusplus(Net net, const Features& features, const ModelOptions& options) {
+  const Nodes nodes{options, {features.rbegin(), features.rend() - 1}, features[0]};
   const Tensor x = decoder(net / "decoder" / "blocks", nodes);
   return segmentation_head(net / "segmentation_head", x, {.classes = options.classes, .kernel = 3});
 }

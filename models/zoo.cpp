@@ -113,9 +113,37 @@ std::vector<Tensor> build_encoder(Net net, Tensor image, const ModelOptions& opt
   return row.build(options.freeze_encoder ? net.freeze() : net, image, options.encoder_depth);
 }
 
-Tensor build_model(Net net, Tensor image, const ModelOptions& options) {
+namespace {
+
+struct Segmented {
+  Tensor logits, deepest;
+};
+
+Segmented segmented(Net net, Tensor image, const ModelOptions& options) {
   validate(options);
-  return find(architectures(), "arch", options.arch).build(net, image, options);
+  demand_divisible(image, options);
+  const Features features = build_encoder(net / "encoder", image, options);
+  const ArchitectureRow& row = find(architectures(), "arch", options.arch);
+  return {row.build(net, features, options), features.back()};
+}
+
+}  // namespace
+
+Tensor build_model(Net net, Tensor image, const ModelOptions& options) {
+  const Segmented made = segmented(net, image, options);
+  if (options.classification)
+    declare(net / "classification_head", [&](Net aside) {
+      classification_head(aside, aside.tensor({1, 1, 1, made.deepest.c()}),
+                          *options.classification);
+    });
+  return made.logits;
+}
+
+ModelOutputs build_model_and_scores(Net net, Tensor image, const ModelOptions& options) {
+  const auto [logits, deepest] = segmented(net, image, options);
+  if (!options.classification) return {logits, {}};
+  return {logits,
+          classification_head(net / "classification_head", deepest, *options.classification)};
 }
 
 std::vector<std::string_view> architecture_names() { return names(architectures()); }

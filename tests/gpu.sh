@@ -146,7 +146,7 @@ check_sums() {
 }
 
 # The beginnings of every slot's name: each kernel's small cases.
-sanitized=activate,add,augment,avg_pool,batch_norm,channel,confusion,conv_,copy,ema,formula_loss,gradient,loss,lovasz,matrix
+sanitized=activate,add,augment,avg_pool,batch_norm,channel,confusion,conv_,copy,ema,formula_loss,gradient,instance_norm,loss,lovasz,matrix
 sanitized+=,max_pool,pixel,prepare,random,relu,resize,scale_shift,sgd,adamw,split_softmax,upsample,window
 
 check_sanitizer() {

@@ -94,15 +94,29 @@ Tensor pad(Net net, Tensor x, Border border) {
   return y;
 }
 
-Tensor drop_path(Net net, Tensor x, Tensor steps, double rate) {
+namespace {
+
+Tensor randomly_kept(const Net& net, Tensor x, Tensor steps, double rate, std::int64_t repeats) {
   if (!net.training() || rate <= 0) return x;
   Tensor mask = net.tensor({x.n(), 1, 1, x.c()}, "mask");
   net.record(random_mask, in(steps), out(mask),
              RandomMask{.keep = 1 - rate,
                         .seed = net.tape->options.seed,
                         .layer = layer_number(net.path),
-                        .repeats = x.c()});
+                        .repeats = repeats});
   return scale_channels(net, x, mask);
+}
+
+}  // namespace
+
+Tensor drop_path(Net net, Tensor x, Tensor steps, double rate) {
+  return randomly_kept(net, x, steps, rate, x.c());
+}
+
+Tensor dropout(Net net, Tensor x, Tensor steps, double rate) {
+  check(x.h() == 1 && x.w() == 1, net.path, "dropout is of n x 1 x 1 x c, got {}",
+        to_string(x.shape()));
+  return randomly_kept(net, x, steps, rate, 1);
 }
 
 Tensor fold_channels(Net net, Tensor x, int groups) {

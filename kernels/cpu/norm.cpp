@@ -6,6 +6,7 @@
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/instance_norm.h"
 
 namespace fjord {
 
@@ -214,6 +215,8 @@ void fill_norm_kernels() {
   batch_norm_backward_reduce.cpu = backward_reduce;
   batch_norm_backward_apply.cpu = backward_apply;
   scale_shift_backward.cpu = constant_backward;
+  instance_norm_forward.cpu = normalize_images;
+  instance_norm_backward.cpu = normalize_images_backward;
 }
 
 }  // namespace fjord

@@ -1,5 +1,6 @@
 // Gradients of batch normalisation: their sums per channel, and the pass that applies them.
 #include "kernels/cuda/channels.h"
+#include "kernels/instance_norm.h"
 #include "kernels/norm.h"
 
 namespace fjord::cuda {
@@ -205,6 +206,8 @@ void fill_norm_backward() {
   batch_norm_backward_reduce.cuda = backward_reduce;
   batch_norm_backward_apply.cuda = backward_apply;
   scale_shift_backward.cuda = constant_backward;
+  instance_norm_forward.cuda = normalize_images;
+  instance_norm_backward.cuda = normalize_images_backward;
 }
 
 }  // namespace fjord::cuda

@@ -91,11 +91,22 @@ TEST_CASE("wrong and unsupported values are refused") {
   refused(R"({"decoder_attention_type":"se"})",
           "'decoder_attention_type' is \"se\", which this build does not have; it has scse - use a "
           "model of one of these");
-  refused(R"({"aux_params":{"classes":2}})",
-          "'aux_params' is {\"classes\":2}, fjord builds null only - use a model without it");
+  refused(
+      R"({"aux_params":{"pooling":"avg"}})",
+      "'aux_params' is {\"pooling\":\"avg\"}, expected its number of 'classes' - correct the file");
+  refused(R"({"aux_params":{"classes":2,"dropout":1}})",
+          "'dropout' is 1, expected a number from 0 to below 1 - correct the file");
+  refused(R"({"aux_params":{"classes":2,"hidden":3}})",
+          "'aux_params' has 'hidden', which SMP's head does not have - correct the file");
   refused(R"({"decoder_use_norm":"layernorm"})",
           "'decoder_use_norm' is \"layernorm\", which this build does not have; it has batchnorm, "
-          "identity - use a model of one of these");
+          "identity, instancenorm - use a model of one of these");
+  refused(R"({"decoder_use_norm":{"type":"batchnorm","eps":0.1}})",
+          "'decoder_use_norm' is {\"eps\":0.1,\"type\":\"batchnorm\"}, fjord builds "
+          "\"batchnorm\" only - use a model of that");
+  refused(R"({"decoder_use_norm":"instancenorm"})",
+          "'decoder_use_norm' is {\"type\":\"instancenorm\"}, fjord builds "
+          "{\"type\":\"instancenorm\",\"affine\":true} only - use a model of that");
   refused(R"({"decoder_interpolation":"linear"})",
           "'decoder_interpolation' is \"linear\", which this build does not have; it has nearest, "
           "nearest-exact, bilinear, bicubic, area - use a model of one of these");
@@ -120,6 +131,14 @@ TEST_CASE("a decoder's options go into config.json and come back") {
   CHECK(read.decoder_norm == options.decoder_norm);
   CHECK(parse_smp_config("c.json", R"({"decoder_use_norm":false})").options.decoder_norm ==
         DecoderNorm::identity);
+  options.decoder_norm = DecoderNorm::instance;
+  options.classification = {.classes = 4, .pooling = Pooling::max, .dropout = 0.5};
+  const ModelOptions again = parse_smp_config("c.json", smp_config(options)).options;
+  CHECK(again.decoder_norm == DecoderNorm::instance);
+  REQUIRE(again.classification);
+  CHECK(again.classification->classes == 4);
+  CHECK(again.classification->pooling == Pooling::max);
+  CHECK(again.classification->dropout == 0.5);
   const std::string linknet = smp_config({.arch = "linknet", .encoder_depth = 4});
   CHECK(linknet.find("decoder_channels") == linknet.npos);  // SMP's Linknet has no such argument
   CHECK(parse_smp_config("c.json", linknet).options.encoder_depth == 4);

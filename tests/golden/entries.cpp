@@ -60,7 +60,10 @@ void read_option(const Fields& pair, ModelOptions& model) {
       {"area", Interpolation::area}};
   if (pair[0] == "interpolation") model.interpolation = modes.at(pair.at(1));
   if (pair[0] == "attention") model.attention = Attention::scse;
-  if (pair[0] == "norm") model.decoder_norm = DecoderNorm::identity;
+  if (pair[0] == "norm")
+    model.decoder_norm =
+        pair.at(1) == "instancenorm" ? DecoderNorm::instance : DecoderNorm::identity;
+  if (pair[0] == "classification") model.classification = {.classes = std::stoi(pair.at(1))};
 }
 
 ModelEntry model_entry(const Fields& fields) {
@@ -133,12 +136,13 @@ std::vector<ModelEntry> model_entries() {
 
 std::vector<TrainingEntry> training_entries() {
   std::vector<TrainingEntry> entries;
-  for (const Fields& fields : lines("training.txt")) {
-    if (fields.at(0) == "run") entries.push_back(training_entry(fields));
-    if (fields.at(0) == "out0") entries.back().out0 = named_figures(fields);
-    if (fields.at(0) == "grads0") entries.back().grads0.push_back(named_figures(fields));
-    if (fields.at(0) == "after") entries.back().after.push_back(named_figures(fields));
-  }
+  for (const char* file : {"training.txt", "training_more.txt"})
+    for (const Fields& fields : lines(file)) {
+      if (fields.at(0) == "run") entries.push_back(training_entry(fields));
+      if (fields.at(0) == "out0") entries.back().out0 = named_figures(fields);
+      if (fields.at(0) == "grads0") entries.back().grads0.push_back(named_figures(fields));
+      if (fields.at(0) == "after") entries.back().after.push_back(named_figures(fields));
+    }
   return entries;
 }
 

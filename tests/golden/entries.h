@@ -37,7 +37,7 @@ struct TrainingEntry {
   double lr = 0;
   std::vector<double> losses;
   NamedFigures out0;
-  std::vector<NamedFigures> grads0, after;
+  std::vector<NamedFigures> grads0, after;  // after: empty where the losses have to do
 };
 
 std::vector<ModelEntry> model_entries();

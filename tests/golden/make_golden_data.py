@@ -3,7 +3,8 @@
 
 usage: make_golden_data.py FOLDER_WITH_GOLDEN_JSON
 
-Writes next to itself data/models.txt and data/training.txt, and ../models/data/keys.txt (the whole
+Writes next to itself data/models.txt and data/training.txt (data/training_more.txt is that of
+tests/peers/make_training_goldens.py), and ../models/data/keys.txt (the whole
 list of keys and shapes) and key_sums.txt (of every network their number and a hash). Fields are
 separated by tabs. A tensor's figures are mean, absmean (where known), l2 and the values at the flat
 indices 0, n/3, n/2, n - 1 of PyTorch's order; the indices are checked here and not stored.
@@ -80,9 +81,12 @@ def write_models(golden, out):
         depth = kw.pop("encoder_depth", 5)
         channels = kw.pop("decoder_channels", [256, 128, 64, 32, 16])
         options = {OPTIONS[key]: kw.pop(key) for key in list(kw) if key in OPTIONS}
-        kw.pop("aux_params", None)  # the mask does not depend on it
-        if options.get("norm", False) is not False:
-            continue
+        if isinstance(options.get("norm"), dict):
+            assert options["norm"] == {"type": "instancenorm", "affine": True}
+            options["norm"] = "instancenorm"
+        if head := kw.pop("aux_params", None):
+            assert head["pooling"] == "avg"
+            options["classification"] = head["classes"]
         if kw or not known(encoder) or name.split("/")[0] not in ARCHITECTURES:
             continue
         extra = ODD if "odd75x101" in name else {}
@@ -91,8 +95,9 @@ def write_models(golden, out):
                              ",".join(map(str, channels)), str(entry["n_params"]),
                              name.split("/")[0].lower(),
                              " ".join(f"{key}={value}" for key, value in options.items()) or "-"]) + "\n")
-        for figures in entry["out"][:1]:
-            out.write(tensor_line("tensor", "logits", figures))
+        for kind, figures in zip(("logits", "scores"), entry["out"]):
+            figures["shape"] += [1] * (4 - len(figures["shape"]))
+            out.write(tensor_line("tensor", kind, figures))
 
 
 def write_training(golden, out):
@@ -128,7 +133,7 @@ def write_key_sums(manifest, out):
     lists = [(name, "encoder", row["keys"]) for name, row in manifest["encoders"].items()
              if known(name)]
     lists += [(name, "rest", row["noenc_keys"]) for name, row in manifest["architectures"].items()
-              if name.split("/")[0] in ARCHITECTURES and len(name.split("/")) == 2 and
+              if name.split("/")[0] in ARCHITECTURES and
               known(name.split("/")[1])]
     for name, kind, rows in lists:
         lines = "".join(key + "\t" + ("x".join(map(str, shape)) or "scalar") + "\n" for key, shape in rows)

@@ -56,8 +56,9 @@ ModelRun::ModelRun(const RunOptions& options)
     for (Tensor feature : build_encoder(net / "encoder", image, options.model))
       results.push_back(kept(net, feature, "f" + std::to_string(level++)));
   } else {
-    const Tensor logits = build_model(net, image, options.model);
+    const auto [logits, scores] = build_model_and_scores(net, image, options.model);
     results.push_back(kept(net, logits, "logits"));
+    if (scores) results.push_back(kept(net, scores, "scores"));
     if (!options.loss.empty()) {
       label =
           net.resident({options.image.n, options.image.h, options.image.w, 1}, DType::u8, "label");

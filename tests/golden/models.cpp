@@ -28,6 +28,8 @@ std::vector<Row> model_rows(const ModelEntry& entry, On on) {
   const std::string name =
       fmt::format("{} {} {}", entry.name, to_string(on), entry.encoder_only ? "encoder" : "");
   const bool winograd = on.backend == Backend::cpu && on.algorithm == ConvAlgorithm::any;
+  // Instance norms of few pixels, eleven in a row, amplify rounding: double is 3e-6 from PyTorch.
+  const double exact = entry.model.decoder_norm == DecoderNorm::instance ? 2e-5 : 1e-5;
   std::vector<Row> rows;
   for (std::size_t i = 0; i < entry.outputs.size(); ++i) {
     const NamedFigures& golden = entry.outputs[i];
@@ -36,7 +38,7 @@ std::vector<Row> model_rows(const ModelEntry& entry, On on) {
           to_string(golden.shape), to_string(found.shape));
     rows.push_back(
         {name, golden.name + " l2, mean, values", fmt::format("{:.8g}", golden.figures.l2),
-         distance(figures(found), golden.figures, golden.shape.count()), winograd ? 5e-5 : 1e-5});
+         distance(figures(found), golden.figures, golden.shape.count()), winograd ? 5e-5 : exact});
   }
   return rows;
 }

@@ -54,4 +54,9 @@ TEST_CASE("UnetPlusPlus, scSE and bilinear: three training steps in double agree
   demand_trainings({"UnetPlusPlus/resnet18/joint/adam", "Unet/resnet18/bce/sgd-bilinear-scse"});
 }
 
+TEST_CASE("MAnet and Linknet: three training steps in double agree to 1e-9") {
+  enable_reference_kernels();
+  demand_trainings({"MAnet/resnet18/dice/sgd", "Linknet/resnet18/dice/sgd"});
+}
+
 }  // namespace fjord::golden

@@ -91,6 +91,12 @@ TEST_CASE("every network's keys and shapes have the number and the hash of SMP's
     ModelOptions options{.classes = 5};
     if (kind == "rest") options.arch = lower(name.substr(0, name.find('/')));
     options.encoder = kind == "rest" ? name.substr(name.find('/') + 1) : name;
+    if (const auto variant = options.encoder.find('/'); variant != options.encoder.npos) {
+      if (options.encoder.ends_with("/scse")) options.attention = Attention::scse;
+      if (options.encoder.ends_with("/nonorm")) options.decoder_norm = DecoderNorm::identity;
+      if (options.encoder.ends_with("/aux")) options.classification = {.classes = 4};
+      options.encoder.resize(variant);
+    }
     Parameters parameters;
     list_parameters(
         parameters, [&](Net net, Tensor image) { return build_model(net, image, options); }, 3);

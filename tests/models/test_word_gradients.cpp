@@ -2,6 +2,7 @@
 // against finite differences in double.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -24,6 +25,10 @@ const std::vector<NamedWord> kWords = {
     {"silu", [](Net net, Tensor x) { return activate(net, x, Act::silu); }},
     {"sigmoid", [](Net net, Tensor x) { return activate(net, x, Act::sigmoid); }},
     {"norm and silu", [](Net net, Tensor x) { return batch_norm(net, x, {.act = Act::silu}); }},
+    {"instance norm and relu",
+     [](Net net, Tensor x) { return instance_norm(net, x, {.act = Act::relu}); }},
+    {"linear",
+     [](Net net, Tensor x) { return linear(net, channel_means(net, x), {.channels = 3}); }},
     {"channel_means", [](Net net, Tensor x) { return channel_means(net, x); }},
     {"scale_channels",
      [](Net net, Tensor x) { return scale_channels(net, x, channel_means(net, x)); }},
@@ -175,6 +180,29 @@ TEST_CASE("stochastic depth keeps a share of the samples, and others every step"
     else
       CHECK((kept == first) == (step == 1));
   }
+}
+
+TEST_CASE("dropout draws for each value") {
+  enable_reference_kernels();
+  Parameters parameters(DType::f64);
+  Tape tape(parameters, {Backend::reference, DType::f64, Mode::train});
+  const Net net{&tape, ""};
+  const Tensor x = net.resident({2, 1, 1, 4000}, DType::f64, "x");
+  const Tensor y = dropout(net, x, net.counter("num_batches_tracked"), 0.5);
+  const Tensor result = net.resident(x.shape(), DType::f64, "result");
+  net.record(copy_forward, in(y), out(result));
+  parameters.allocate();
+  parameters.initialize(1);
+  Arena arena;
+  Plan plan(tape, arena);
+  plan.bind();
+  std::fill_n(static_cast<double*>(x.slot->data), x.shape().count(), 1.0);
+  plan.run();
+  const auto kept = golden::values(*result.slot);
+  const auto zeros = static_cast<double>(std::count(kept.begin(), kept.end(), 0.0));
+  CHECK(static_cast<double>(std::count(kept.begin(), kept.end(), 2.0)) == 8000 - zeros);
+  CHECK(std::fabs(zeros / 8000 - 0.5) < 4 * std::sqrt(0.25 / 8000));
+  CHECK(!std::equal(kept.begin(), kept.begin() + 4000, kept.begin() + 4000));
 }
 
 }  // namespace fjord

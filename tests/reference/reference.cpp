@@ -8,6 +8,7 @@ void enable_reference_kernels() {
   reference::fill_conv_inference();
   reference::fill_conv_upsample();
   reference::fill_norm();
+  reference::fill_instance_norm();
   reference::fill_pointwise();
   reference::fill_spatial();
   reference::fill_gate();

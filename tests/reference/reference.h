@@ -15,6 +15,7 @@ void fill_conv();
 void fill_conv_inference();
 void fill_conv_upsample();
 void fill_norm();
+void fill_instance_norm();
 void fill_pointwise();
 void fill_spatial();
 void fill_gate();
