@@ -47,7 +47,7 @@ if [ -n "$nvcc" ]; then
   [ "$cards" != all ] || targets+=(test_kernels_cuda cuda_steps cuda_goldens test_cuda_plans)
   cmake --build --preset cuda -j "$jobs" --target "${targets[@]}"
   tests='cuda\.(gates|disassembly)|test_gates'
-  [ "$cards" != all ] || tests+='|test_cuda_plans'
+  [ "$cards" != all ] || tests+='|test_cuda_plans(\.fused)?'
   ctest --test-dir build/cuda -R "^($tests)\$" --output-on-failure
 else
   say "SKIPPED: compiled CUDA kernels (no nvcc here)"
