@@ -8,6 +8,7 @@
 #include "kernels/device.h"
 #include "kernels/formula_loss.h"
 #include "kernels/gate.h"
+#include "kernels/instance_norm.h"
 #include "kernels/loss.h"
 #include "kernels/matrix.h"
 #include "kernels/norm.h"
@@ -55,7 +56,8 @@ PaperCuda enable_cuda_on_paper() {
   if (!prepare_conv_inference.cuda)  // leaves the plain composition
     prepare_conv_inference.cuda = [](const ConvInferenceShape&, ConvInference&, Stream&) {};
   fill_all(batch_norm_statistics, batch_norm_finalize, batch_norm_fold, batch_norm_apply,
-           batch_norm_backward_reduce, batch_norm_backward_apply, scale_shift_backward);
+           batch_norm_backward_reduce, batch_norm_backward_apply, scale_shift_backward,
+           instance_norm_forward, instance_norm_backward);
   fill_all(relu_forward, relu_backward, add_forward, copy_forward, max_pool_forward,
            batch_norm_apply_max_pool, max_pool_backward, upsample_concat_forward,
            upsample_concat_backward);
