@@ -151,8 +151,8 @@ void prepare_inference(const ConvInferenceShape& s, ConvInference& pass, Stream&
   if (s.low.n != 0) {
     if (reads_through(s)) pass = enlarged_inference(s);
   } else {
-    const bool head = s.conv.y.c <= 8;  // has no residual
-    pass = is_tail(bare) && !(head && s.residual) ? tail_inference(s) : library_inference(s);
+    const bool head = s.conv.y.c <= 8, ended = s.residual || s.act == Act::relu;
+    pass = is_tail(bare) && !(head && ended) ? tail_inference(s) : library_inference(s);
   }
 }
 

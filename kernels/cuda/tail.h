@@ -15,8 +15,8 @@ bool tail_fits(const ConvShape& shape);
 /// Their instruction, mma.sync m16n8k16, needs compute capability 8.0 (written 80).
 constexpr bool tail_runs_on(int compute_capability) { return compute_capability >= 80; }
 
-/// What follows the sums before they are stored; a residual goes with Write::store alone, and not
-/// with a head.
+/// What follows the sums before they are stored; a residual goes with Write::store alone, and a
+/// head has nothing but its bias.
 struct TailEnd {
   In bias = {}, residual = {};
   bool relu = false;

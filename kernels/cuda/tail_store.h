@@ -66,8 +66,8 @@ __device__ void store_row(const float (&sums)[2][4], int row, const BlockTarget<
   }
 }
 
-/// A head: 1 to 8 channels, 2 in each thread. What is added can only be y's old values: a
-/// residual's address would not fit into the registers.
+/// A head: 1 to 8 channels, 2 in each thread. It has no ReLU, and what is added can only be y's old
+/// values: more would not fit into the registers.
 template <class T>
 __device__ void store_row(const float (&sums)[1][4], int row, const BlockTarget<T>& y, Lane lane) {
 #pragma unroll
@@ -75,8 +75,8 @@ __device__ void store_row(const float (&sums)[1][4], int row, const BlockTarget<
     const int column = static_cast<int>(lane.group) + 8 * (i / 2);
     const int channel = static_cast<int>(lane.member) * 2 + i % 2;
     if (column < y.columns && channel < y.channels)
-      write_floats<1>(y.data + (row + column * y.channels + channel),
-                      Floats<1>{{y.relu && sums[0][i] < 0 ? 0 : sums[0][i]}}, y.added != nullptr);
+      write_floats<1>(y.data + (row + column * y.channels + channel), Floats<1>{{sums[0][i]}},
+                      y.added != nullptr);
   }
 }
 
