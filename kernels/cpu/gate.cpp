@@ -1,4 +1,4 @@
-// Squeeze and excite on the CPU; sums in double, in an order that the shape fixes.
+// Squeeze and excite on the CPU; sums of eight pixels in double, in an order that the shape fixes.
 #include "kernels/gate.h"
 
 #include <algorithm>

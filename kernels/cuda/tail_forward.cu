@@ -250,6 +250,9 @@ void TailPass::run(In image, In weight, In bias, Out y, void* scratch, Stream& s
 
 void TailPass::run_packed(In image, const void* packed, const TailEnd& end, Out y,
                           Stream& stream) const {
+  check(!end.residual || (outputs > 8 && y.write == Write::store), "tail",
+        "a residual is added to what is stored, and not to a head");
+  check(!end.relu || outputs > 8, "tail", "a head has no ReLU");
   with_half(dtype, [&]<class T>() {
     const bool add = y.write == Write::add;
     const TailConv<T> a{.x = image.as<T>(),

@@ -57,10 +57,11 @@ void add_pixels(std::vector<OpCase>& cases, Shape x, Write mode) {
                    }});
 }
 
-void add_activations(std::vector<OpCase>& cases, Shape s, Write mode, Act act) {
-  const auto wide = [](std::int64_t i) { return uniform(8, i, -9, 9); };
-  const std::string what = fmt::format("{} act {}{}", to_string(s), static_cast<int>(act),
-                                       mode == Write::add ? " added" : "");
+// x lies within `reach` of 0; beyond 88 an exponential is more than a float holds.
+void add_activations(std::vector<OpCase>& cases, Shape s, Write mode, Act act, double reach = 9) {
+  const auto wide = [reach](std::int64_t i) { return uniform(8, i, -reach, reach); };
+  const std::string what = fmt::format("{} act {} to {}{}", to_string(s), static_cast<int>(act),
+                                       reach, mode == Write::add ? " added" : "");
   cases.push_back({.slot = "activate_forward",
                    .what = what,
                    .tensors = {read("x", s, wide), write("y", s, mode)},
@@ -190,6 +191,8 @@ void add_average(std::vector<OpCase>& cases, Shape x, AvgPool2d pool, Write mode
 
 std::vector<OpCase> gate_cases() {
   std::vector<OpCase> cases;
+  for (const Act act : {Act::relu6, Act::silu, Act::sigmoid})
+    add_activations(cases, {1, 90, 61, 7}, Write::store, act, 200);  // more than a thread's share
   for (const Write mode : {Write::store, Write::add}) {
     add_channels(cases, {2, 5, 7, 16}, 2, mode);
     add_channels(cases, {2, 9, 5, 3}, 1, mode);

@@ -23,7 +23,7 @@ std::vector<ZooConv> zoo_convolutions();
 /// a few of them, and a dozen more.
 enum class Zoo : std::uint8_t { few, all };
 std::vector<ZooConv> wider_zoo_convolutions(Zoo zoo);
-/// The first convolutions of their decoder blocks, where the skip connection joins.
+/// The first convolutions of U-Net's decoder blocks, where the skip connection joins.
 std::vector<ZooUpsampleConv> zoo_upsample_convolutions();
 
 }  // namespace fjord
