@@ -1,4 +1,5 @@
-// Squeeze and excite on the CPU; sums of eight pixels in double, in an order that the shape fixes.
+// Squeeze and excite on the CPU; sums of eight pixels in float, of these in double, in an order
+// that the shape fixes.
 #include "kernels/gate.h"
 
 #include <algorithm>

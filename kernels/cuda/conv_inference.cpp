@@ -11,8 +11,6 @@ namespace fjord::cuda {
 
 namespace {
 
-const void* address(In tensor) { return tensor ? tensor.buffer->data : nullptr; }
-
 ConvEpilogue ending_of(const ConvInferenceShape& s) {
   return {.bias = s.shift, .residual = s.residual, .relu = s.act == Act::relu};
 }

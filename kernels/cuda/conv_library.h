@@ -15,7 +15,8 @@ enum class ConvPass : std::uint8_t { forward, backward_data, backward_filter };
 std::string_view to_string(ConvPass pass);
 
 /// What batch normalisation wants to know of a result, added up over its pixels while it is made.
-/// The order of adding is the library's own, so nothing asks for it unless told to (ConvTuning).
+/// The order of adding is the library's own: no step asks for it before a card has shown it to
+/// repeat.
 enum class ConvSums : std::uint8_t {
   none,
   moments,    // of y: y - center, and its square

@@ -7,6 +7,9 @@
 
 namespace fjord::cuda {
 
+/// Null for an absent tensor.
+inline const void* address(In tensor) { return tensor ? tensor.buffer->data : nullptr; }
+
 /// What all passes share: the two convolutions' shapes, and where their filters (or filters'
 /// gradients) stand in scratch, before the workspace that they take turns in.
 struct Split {

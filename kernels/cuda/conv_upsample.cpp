@@ -12,8 +12,6 @@ namespace fjord::cuda {
 
 namespace {
 
-const void* address(In tensor) { return tensor ? tensor.buffer->data : nullptr; }
-
 std::string name_of(const std::string& low, const std::string* skip) {
   return fmt::format("transposed 4x4: {}{}", low, skip ? ", 3x3: " + *skip : "");
 }

@@ -74,7 +74,7 @@ std::optional<Candidate> candidate(const ConvGraph& graph, const CudnnDevice& de
 
 namespace {
 
-constexpr std::size_t kCachedBytes = std::size_t{16} << 20;
+constexpr std::size_t kFusedFromBytes = std::size_t{16} << 20;
 
 // cuDNN 9.19 suggests engines for these sums whose code NVRTC refuses, each after seconds.
 bool refused_by_compiler(const Candidate& c, const ConvProblem& problem) {
@@ -101,7 +101,7 @@ bool worth_building(const Candidate& c, const ConvProblem& problem) {
   const bool ending = e.bias || e.residual || e.relu;
   if (!c.runtime_compiled || !ending || e.sums != ConvSums::none) return true;
   const Shape result = problem.pass == ConvPass::forward ? problem.output : problem.image;
-  return static_cast<std::size_t>(result.count()) * size_of(problem.dtype) > kCachedBytes;
+  return static_cast<std::size_t>(result.count()) * size_of(problem.dtype) > kFusedFromBytes;
 }
 
 std::string to_string(const Candidate& c) {

@@ -36,8 +36,8 @@ std::optional<Candidate> candidate(const ConvGraph& graph, const CudnnDevice& de
 bool allowed(const Candidate& candidate, const ConvProblem& problem);
 
 /// Engines that fuse an ending are compiled at run time, half a second each at every start. Without
-/// timing they are for results of more than 16 MiB: smaller ones a pass behind finds in the card's
-/// cache.
+/// timing they are for results of more than 16 MiB: a pass behind a smaller one costs little. The
+/// bound is a judgement until a card has timed both.
 bool worth_building(const Candidate& candidate, const ConvProblem& problem);
 
 /// "engine 62 k2=5 k27=1 tensor-core".

@@ -17,6 +17,20 @@ namespace fs = std::filesystem;
 
 using Strings = std::vector<std::string>;
 
+namespace {
+
+// Trains to `out`, stopped once steps.csv has `line`, and then to the end.
+void stop_and_resume(const Strings& args, const fs::path& out, const char* line) {
+  const pid_t pid = start(with(args, "--out", out.string()), {.folder = out.parent_path()});
+  REQUIRE(wait_for_file(out / "steps.csv", line));
+  ::kill(pid, SIGTERM);
+  CHECK(wait_for(pid) == 75);
+  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
+  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+}
+
+}  // namespace
+
 TEST_CASE("a run leaves what the contract says") {
   const TrainedRun& trained = trained_run();
   REQUIRE_MESSAGE(trained.outcome.code == 0, trained.outcome.err);
@@ -137,12 +151,7 @@ TEST_CASE("--ema: scores and model files are of the average, and a stopped run l
             .epsilon(1e-5));
 
   const fs::path out = folder / "stopped";
-  const pid_t pid = start(with(args, "--out", out.string()), {.folder = folder.path});
-  REQUIRE(wait_for_file(out / "steps.csv", "\n1,"));
-  ::kill(pid, SIGTERM);
-  CHECK(wait_for(pid) == 75);
-  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
-  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+  stop_and_resume(args, out, "\n1,");
   for (const char* name : {"model.safetensors", "training.safetensors"})
     CHECK(file(out, name) == file(folder / "whole", name));
 }
@@ -166,12 +175,7 @@ TEST_CASE(
   CHECK(steps[2].lr == doctest::Approx(5e-4 + 5e-4 * (1 + std::cos(std::acos(-1.0) / 10)) / 2));
 
   const fs::path out = folder / "stopped";
-  const pid_t pid = start(with(args, "--out", out.string()), {.folder = folder.path});
-  REQUIRE(wait_for_file(out / "steps.csv", "\n3,"));  // the average has the first epoch
-  ::kill(pid, SIGTERM);
-  CHECK(wait_for(pid) == 75);
-  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
-  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+  stop_and_resume(args, out, "\n3,");  // the average has the first epoch
   for (const char* name : {"model.safetensors", "training.safetensors"})
     CHECK(file(out, name) == file(folder / "whole", name));
 }
