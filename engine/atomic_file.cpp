@@ -120,6 +120,15 @@ void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span<const char>(text.data(), text.size())));
 }
 
+void AtomicFile::rewrite_start(std::string_view text) {
+  const auto go_to = [this](int whence) {
+    if (::lseek(fd_, 0, whence) < 0) fail(errno, path_, "writing");
+  };
+  go_to(SEEK_SET);
+  write(text);
+  go_to(SEEK_END);
+}
+
 void AtomicFile::close_file() {
   if (::fsync(fd_) != 0) fail(errno, path_, "syncing the file");
   if (::close(std::exchange(fd_, -1)) != 0) fail(errno, path_, "closing the file");

@@ -23,6 +23,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  void rewrite_start(
+      std::string_view text);  // over bytes that are written; then goes on at the end
   void commit();
 
  private:

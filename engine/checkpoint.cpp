@@ -83,10 +83,11 @@ std::vector<TensorSource> state_sources(const fs::path& file,
     sources.push_back({named.name,
                        file_type(named.buffer->dtype),
                        {named.buffer->shape.count()},
-                       [&named, file](std::vector<float>& scratch) {
+                       [&named, file](const Sink& sink) {
+                         std::vector<float> scratch;
                          const auto bytes = bytes_at_host(named, scratch);
                          check_finite(file, named, bytes);
-                         return bytes;
+                         sink(bytes);
                        }});
   return sources;
 }

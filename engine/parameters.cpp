@@ -95,16 +95,22 @@ void for_each_of_filter(const Shape& s, F f) {
       for (std::int64_t q = 0; q < s.w; ++q) f((c * s.h + r) * s.w + q, (r * s.w + q) * s.c + c);
 }
 
-template <class T>
-void to_file_order(const Parameter& p, const T* values, std::vector<float>& file) {
-  file = std::vector<float>();  // not both at once
-  file.resize(static_cast<std::size_t>(p.count()));
-  if (!p.filter) return void(std::copy_n(values, file.size(), file.data()));
+template <class T, class F>
+void to_file_order(const Parameter& p, const T* values, F take) {
+  constexpr std::int64_t kPieceValues = 1 << 15;
   const std::int64_t size = p.count() / p.shape.n;
-  for (std::int64_t k = 0; k < p.shape.n; ++k)
-    for_each_of_filter(p.shape, [&, to = file.data() + k * size](auto i, auto j) {
-      to[i] = static_cast<float>(values[k * size + j]);
-    });
+  const std::int64_t together = std::max<std::int64_t>(kPieceValues / size, 1);
+  std::vector<float> piece;
+  for (std::int64_t k = 0; k < p.shape.n; k += together) {
+    const std::int64_t filters = std::min(together, p.shape.n - k);
+    piece.resize(static_cast<std::size_t>(filters * size));
+    for (float* to = piece.data(); to < piece.data() + piece.size(); to += size, values += size)
+      if (p.filter)
+        for_each_of_filter(p.shape, [&](auto i, auto j) { to[i] = static_cast<float>(values[j]); });
+      else
+        std::copy_n(values, size, to);
+    take(std::span<const float>(piece));
+  }
 }
 
 template <class T>
@@ -236,17 +242,21 @@ void Parameters::set_count(Parameter& p, std::int64_t count) {
   write_values<std::int64_t>(backend_, p, [&](std::int64_t* to) { *to = count; });
 }
 
-void Parameters::file_values(const Parameter& p, std::vector<float>& into) const {
+void Parameters::file_values(const Parameter& p,
+                             const std::function<void(std::span<const float>)>& take) const {
   check(p.role != Role::counter, p.name, "a counter has no real values");
   if (dtype == DType::f64)
-    read_values<double>(backend_, p, [&](const double* from) { to_file_order(p, from, into); });
+    read_values<double>(backend_, p, [&](const double* from) { to_file_order(p, from, take); });
   else
-    read_values<float>(backend_, p, [&](const float* from) { to_file_order(p, from, into); });
+    read_values<float>(backend_, p, [&](const float* from) { to_file_order(p, from, take); });
 }
 
 std::vector<float> Parameters::file_values(const Parameter& p) const {
   std::vector<float> values;
-  file_values(p, values);
+  values.reserve(static_cast<std::size_t>(p.count()));
+  file_values(p, [&](std::span<const float> filter) {
+    values.insert(values.end(), filter.begin(), filter.end());
+  });
   return values;
 }
 

@@ -76,10 +76,11 @@ class Parameters {
   std::size_t bytes() const;                                   // of weights and statistics
 
   /// A parameter's values as files have them: f32, filters in PyTorch's order (K, C, R, S). Not of
-  /// counters. Setting throws Error{usage} for another number of values. Any thread may call these
-  /// for a parameter of its own.
+  /// counters. `take` is given them a few filters at a time. Setting throws Error{usage} for
+  /// another number of values. Any thread may call these for a parameter of its own.
   std::vector<float> file_values(const Parameter& parameter) const;
-  void file_values(const Parameter& parameter, std::vector<float>& into) const;
+  void file_values(const Parameter& parameter,
+                   const std::function<void(std::span<const float>)>& take) const;
   void set_file_values(Parameter& parameter, const std::vector<float>& values);
   /// Has `read` write the values as files have them to where they stay: loading copies nothing.
   void read_file_values(Parameter& parameter, const std::function<void(std::span<float>)>& read);

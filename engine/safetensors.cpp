@@ -88,15 +88,25 @@ void SafetensorsFile::read(const TensorEntry& tensor, std::span<std::byte> into)
   file_.read(header_.data_begin + tensor.begin, into);
 }
 
-Digest digest_of(const TensorEntry& tensor, std::span<const std::byte> bytes) {
+Digest digest_of(const TensorEntry& tensor, const std::function<void(const Sink&)>& write) {
   FieldHash hash;
   hash.add_text(tensor.name);
   hash.add_text(name_of(tensor.type));
   hash.add_number(tensor.shape.size());
   hash.add_raw(tensor.shape.data(), tensor.shape.size() * sizeof(std::int64_t));
-  hash.add_number(bytes.size());
-  hash.add_raw(bytes.data(), bytes.size());
+  hash.add_number(tensor.bytes());
+  std::uint64_t written = 0;
+  write([&](std::span<const std::byte> piece) {
+    hash.add_raw(piece.data(), piece.size());
+    written += piece.size();
+  });
+  check(written == tensor.bytes(), tensor.name, "{} bytes given for {} {}", written,
+        name_of(tensor.type), shape_text(tensor.shape));
   return hash.digest();
+}
+
+Digest digest_of(const TensorEntry& tensor, std::span<const std::byte> bytes) {
+  return digest_of(tensor, [bytes](const Sink& sink) { sink(bytes); });
 }
 
 std::string combined_hash(const std::vector<Digest>& by_name) {

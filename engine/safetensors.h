@@ -57,8 +57,12 @@ class SafetensorsFile : public TensorFile {
   SafetensorsHeader header_;
 };
 
-/// XXH3-128 of one tensor's name, type, shape and bytes.
+/// Takes bytes in pieces of any size.
+using Sink = std::function<void(std::span<const std::byte>)>;
+
+/// XXH3-128 of one tensor's name, type, shape and bytes, which `write` hands to a sink.
 using Digest = std::array<std::uint64_t, 2>;
+Digest digest_of(const TensorEntry& tensor, const std::function<void(const Sink&)>& write);
 Digest digest_of(const TensorEntry& tensor, std::span<const std::byte> bytes);
 /// "xxh3-128:" and 32 hexadecimal digits over the digests of all tensors in order of name.
 std::string combined_hash(const std::vector<Digest>& by_name);
@@ -75,25 +79,25 @@ inline constexpr int kFormat = 1;  // a file of a higher number comes from a new
 /// other programs say none.
 void verify_hash(const TensorFile& file, const std::vector<Digest>& by_name);
 
-/// A tensor to be written. `bytes` is called twice (hash, then file) with scratch memory that it
-/// may use; the span it returns is valid until the next call.
+/// A tensor to be written. `write` hands its bytes, in files' order, to a sink: a model is never
+/// copied whole to be saved.
 struct TensorSource {
   std::string name;
   FileType type = FileType::f32;
   std::vector<std::int64_t> shape;
-  std::function<std::span<const std::byte>(std::vector<float>& scratch)> bytes;
+  std::function<void(const Sink&)> write;
 };
 
-/// Tensors in PyTorch's order: wider types first, then by name. Adds format and hashes to the
-/// metadata when `hashed`. Returns the hash of the tensors.
+/// The hash that a file of these tensors has.
+std::string hash_of(const std::vector<TensorSource>& tensors);
+
+/// Writes a file that appears complete or not at all: tensors in PyTorch's order (wider types
+/// first, then by name), and format and hashes in the metadata when `hashed`. Returns the hash of
+/// the tensors.
 struct WriteOptions {
   Metadata metadata = {};
   bool hashed = true;
 };
-using Sink = std::function<void(std::span<const std::byte>)>;
-std::string write_safetensors(std::vector<TensorSource> tensors, const WriteOptions& options,
-                              const Sink& sink);
-/// The same into a file that appears complete or not at all.
 std::string save_safetensors(const std::filesystem::path& path, std::vector<TensorSource> tensors,
                              const WriteOptions& options);
 

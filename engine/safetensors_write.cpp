@@ -10,10 +10,6 @@ namespace fjord {
 
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 std::string json_text(std::string_view text) {
   try {
     return nlohmann::json(text).dump();
@@ -58,54 +54,53 @@ std::string header_text(const std::vector<TensorEntry>& entries, const Metadata&
   return length + json;
 }
 
-std::span<const std::byte> values_of(const TensorSource& tensor, const TensorEntry& entry,
-                                     std::vector<float>& scratch) {
-  const std::span<const std::byte> bytes = tensor.bytes(scratch);
-  check(bytes.size() == entry.bytes(), tensor.name, "{} bytes given for {} {}", bytes.size(),
-        name_of(entry.type), shape_text(entry.shape));
-  return bytes;
-}
-
-std::string hash_of(const std::vector<TensorSource>& tensors,
-                    const std::vector<TensorEntry>& entries) {
+// Hands each tensor's bytes to the sink, in the order given; returns their hash.
+std::string write_tensors(const std::vector<TensorSource>& tensors,
+                          const std::vector<TensorEntry>& entries, const Sink& sink) {
   std::map<std::string_view, Digest> by_name;
-  std::vector<float> scratch;
   for (std::size_t i = 0; i < tensors.size(); ++i)
-    by_name[tensors[i].name] = digest_of(entries[i], values_of(tensors[i], entries[i], scratch));
+    by_name[tensors[i].name] = digest_of(entries[i], [&](const Sink& hash) {
+      tensors[i].write([&](std::span<const std::byte> piece) {
+        hash(piece);
+        sink(piece);
+      });
+    });
   std::vector<Digest> digests;
   for (const auto& [name, digest] : by_name) digests.push_back(digest);
   return combined_hash(digests);
 }
 
+Metadata with_hashes(Metadata metadata, const std::string& hash) {
+  metadata[std::string(kFormatKey)] = std::to_string(kFormat);
+  metadata[std::string(kHashKey)] = hash;
+  metadata[std::string(kMetadataHashKey)] = metadata_hash(metadata);
+  return metadata;
+}
+
 }  // namespace
 
-std::string write_safetensors(std::vector<TensorSource> tensors, const WriteOptions& options,
-                              const Sink& sink) {
-  std::sort(tensors.begin(), tensors.end(), [](const TensorSource& a, const TensorSource& b) {
-    return a.type != b.type ? a.type > b.type : a.name < b.name;
-  });
-  const std::vector<TensorEntry> entries = lay_out(tensors);
-  Metadata metadata = options.metadata;
-  std::string hash;
-  if (options.hashed) {
-    hash = hash_of(tensors, entries);
-    metadata[std::string(kFormatKey)] = std::to_string(kFormat);
-    metadata[std::string(kHashKey)] = hash;
-    metadata[std::string(kMetadataHashKey)] = metadata_hash(metadata);
-  }
-  sink(bytes_of(header_text(entries, metadata)));
-  std::vector<float> scratch;
-  for (std::size_t i = 0; i < tensors.size(); ++i) sink(values_of(tensors[i], entries[i], scratch));
-  return hash;
+std::string hash_of(const std::vector<TensorSource>& tensors) {
+  return write_tensors(tensors, lay_out(tensors), [](std::span<const std::byte>) {});
 }
 
 std::string save_safetensors(const std::filesystem::path& path, std::vector<TensorSource> tensors,
                              const WriteOptions& options) {
+  std::sort(tensors.begin(), tensors.end(), [](const TensorSource& a, const TensorSource& b) {
+    return a.type != b.type ? a.type > b.type : a.name < b.name;
+  });
+  const std::vector<TensorEntry> entries = lay_out(tensors);
+  const auto header = [&](const std::string& hash) {
+    return header_text(entries,
+                       options.hashed ? with_hashes(options.metadata, hash) : options.metadata);
+  };
   AtomicFile file(path);
-  std::string hash = write_safetensors(
-      std::move(tensors), options, [&](std::span<const std::byte> bytes) { file.write(bytes); });
+  // The hash is known after the tensors, but stands before them: every hash is as long as this.
+  file.write(header(combined_hash({})));
+  const std::string hash =
+      write_tensors(tensors, entries, [&](std::span<const std::byte> bytes) { file.write(bytes); });
+  if (options.hashed) file.rewrite_start(header(hash));
   file.commit();
-  return hash;
+  return options.hashed ? hash : "";
 }
 
 }  // namespace fjord

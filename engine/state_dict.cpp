@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cfloat>
-#include <cmath>
 #include <cstring>
 #include <exception>
 #include <functional>
 #include <numeric>
 #include <set>
 
+#include "engine/value_check.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
 #include "kernels/threads.h"
@@ -29,12 +28,6 @@ std::string place_of(std::string_view file, std::string_view tensor) {
   return fmt::format("{}, tensor '{}'", file, printable(tensor));
 }
 
-std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape) {
-  std::vector<std::int64_t> index(shape.size());
-  for (std::size_t i = shape.size(); i-- > 0; flat /= shape[i]) index[i] = flat % shape[i];
-  return shape_text(index);
-}
-
 void check_type(const TensorFile& file, const Assignment& a) {
   const bool counter = a.parameter->role == Role::counter;
   if (counter ? a.tensor->type == FileType::i64 : is_float(a.tensor->type)) return;
@@ -44,17 +37,22 @@ void check_type(const TensorFile& file, const Assignment& a) {
               "save it in that type");
 }
 
+void check_values(const std::string& file, const Assignment& a, std::span<const float> values) {
+  ValueCheck check(*a.parameter);
+  check.add(values);
+  check.refuse_bad(place_of(file, a.tensor->name), kReadRemedy);
+}
+
 // Fills the parameter from the tensor's bytes, which `file_values` holds, where they have to be
 // converted.
 void fill(const std::string& file, const Assignment& a, const std::vector<float>& file_values,
           std::span<const std::byte> bytes, Parameters& parameters) {
-  const std::string place = place_of(file, a.tensor->name);
   if (a.parameter->role == Role::counter) {
     std::int64_t count = 0;
     std::memcpy(&count, bytes.data(), sizeof count);
     if (count < 0)
-      throw Error(ExitCode::numeric, "values", place, fmt::format("a count of {}", count),
-                  kReadRemedy);
+      throw Error(ExitCode::numeric, "values", place_of(file, a.tensor->name),
+                  fmt::format("a count of {}", count), kReadRemedy);
     parameters.set_count(*a.parameter, count);
     return;
   }
@@ -62,7 +60,7 @@ void fill(const std::string& file, const Assignment& a, const std::vector<float>
   if (a.tensor->type != FileType::f32) changed = to_floats(a.tensor->type, bytes);
   if (a.adapt) changed = a.adapt(changed.empty() ? file_values : changed);
   const std::vector<float>& values = changed.empty() ? file_values : changed;
-  check_values(place, *a.parameter, values, kReadRemedy);
+  check_values(file, a, values);
   parameters.set_file_values(*a.parameter, values);
 }
 
@@ -71,7 +69,7 @@ Digest read_in_place(const TensorFile& file, const Assignment& a, Parameters& pa
   parameters.read_file_values(*a.parameter, [&](std::span<float> values) {
     const auto bytes = std::as_writable_bytes(values);
     file.read(*a.tensor, bytes);
-    check_values(place_of(file.name(), a.tensor->name), *a.parameter, values, kReadRemedy);
+    check_values(file.name(), a, values);
     digest = digest_of(*a.tensor, bytes);
   });
   return digest;
@@ -146,29 +144,6 @@ std::string first_ten(const std::vector<std::string>& names) {
       fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<long>(shown), ", "));
   if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
   return text;
-}
-
-void check_values(const std::string& place, const Parameter& parameter,
-                  std::span<const float> values, std::string_view remedy) {
-  const bool variance = parameter.role == Role::statistic && parameter.name.ends_with("_var");
-  std::int64_t bad = 0, normal = 0;
-  for (const float value : values) {
-    bad += !(std::fabs(value) <= FLT_MAX) || (variance && value < 0);
-    normal += std::fabs(value) >= FLT_MIN;
-  }
-  const auto refuse = [&](const std::string& why) {
-    throw Error(ExitCode::numeric, "values", place, why, remedy);
-  };
-  if (bad > 0) {
-    const auto first = std::find_if(values.begin(), values.end(), [&](float value) {
-      return !std::isfinite(value) || (variance && value < 0);
-    });
-    refuse(fmt::format("value {} is {}; {} of {} values are not finite{}",
-                       index_text(first - values.begin(), parameter.file_shape()), *first, bad,
-                       values.size(), variance ? " or negative" : ""));
-  }
-  if (parameter.filter && parameter.role == Role::weight && normal == 0 && !values.empty())
-    refuse(fmt::format("all {} values are zero or denormal", values.size()));
 }
 
 std::map<std::string, const TensorEntry*> without_prefixes(
@@ -279,19 +254,21 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
 std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std::string& file) {
   std::vector<TensorSource> sources;
   for (const Parameter& p : parameters.all()) {
-    const bool counter = p.role == Role::counter;
-    sources.push_back({p.name, counter ? FileType::i64 : FileType::f32, p.file_shape(),
-                       [&parameters, &p, counter, file](std::vector<float>& scratch) {
-                         if (counter) {
+    if (p.role == Role::counter)
+      sources.push_back({p.name, FileType::i64, {}, [&parameters, &p](const Sink& sink) {
                            const std::int64_t count = parameters.count(p);
-                           scratch.resize(2);
-                           std::memcpy(scratch.data(), &count, sizeof count);
-                           return std::as_bytes(std::span<const float>(scratch));
-                         }
-                         parameters.file_values(p, scratch);
-                         check_values(place_of(file, p.name), p, scratch, kSaveRemedy);
-                         return std::as_bytes(std::span<const float>(scratch));
-                       }});
+                           sink(std::as_bytes(std::span(&count, 1)));
+                         }});
+    else
+      sources.push_back(
+          {p.name, FileType::f32, p.file_shape(), [&parameters, &p, file](const Sink& sink) {
+             ValueCheck check(p);
+             parameters.file_values(p, [&](std::span<const float> values) {
+               check.add(values);
+               sink(std::as_bytes(values));
+             });
+             check.refuse_bad(place_of(file, p.name), kSaveRemedy);
+           }});
   }
   return sources;
 }
@@ -305,8 +282,7 @@ std::string save_state_dict(const std::filesystem::path& path, const Parameters&
 }
 
 std::string state_hash(const Parameters& parameters) {
-  return write_safetensors(tensor_sources(parameters, "the model"), {},
-                           [](std::span<const std::byte>) {});
+  return hash_of(tensor_sources(parameters, "the model"));
 }
 
 }  // namespace fjord

@@ -73,9 +73,4 @@ struct Mismatch {
 };
 void refuse_mismatch(const TensorFile& file, const Mismatch& mismatch);
 
-/// Throws Error{numeric, "values"} for NaN, Inf, a filter of zeros or denormals alone, a negative
-/// variance or count. `place` names file and tensor.
-void check_values(const std::string& place, const Parameter& parameter,
-                  std::span<const float> values, std::string_view remedy);
-
 }  // namespace fjord

@@ -98,9 +98,9 @@ TEST_CASE("torch's AveragedModel: its prefix is taken off, its count left over")
   ModelFileOf made(kSmall);
   std::vector<TensorSource> tensors = tensor_sources(made.model, "model");
   for (TensorSource& t : tensors) t.name = "module." + t.name;
-  const std::vector<std::int64_t> count{3};
-  tensors.push_back({"n_averaged", FileType::i64, {}, [&](std::vector<float>&) {
-                       return std::as_bytes(std::span(count));
+  const std::int64_t count = 3;
+  tensors.push_back({"n_averaged", FileType::i64, {}, [&count](const Sink& sink) {
+                       sink(std::as_bytes(std::span(&count, 1)));
                      }});
   save_safetensors(made.path, std::move(tensors), {.hashed = false});
   const auto file = open_tensors(made.path);

@@ -28,16 +28,14 @@ inline void add_small_model(Parameters& p, std::int64_t channels = 3) {
 /// A tensor of a file that a test makes; f32 unless said.
 inline TensorSource source(std::string name, std::vector<std::int64_t> shape,
                            std::vector<float> values) {
-  return {std::move(name), FileType::f32, std::move(shape),
-          [values = std::move(values)](std::vector<float>& scratch) {
-            scratch = values;
-            return std::as_bytes(std::span<const float>(scratch));
-          }};
+  return {
+      std::move(name), FileType::f32, std::move(shape),
+      [values = std::move(values)](const Sink& sink) { sink(std::as_bytes(std::span(values))); }};
 }
 inline TensorSource raw_source(std::string name, FileType type, std::vector<std::int64_t> shape,
                                std::vector<std::byte> bytes) {
   return {std::move(name), type, std::move(shape),
-          [bytes = std::move(bytes)](std::vector<float>&) { return std::span(bytes); }};
+          [bytes = std::move(bytes)](const Sink& sink) { sink(bytes); }};
 }
 
 inline float* values(Parameters& p, std::string_view name) {

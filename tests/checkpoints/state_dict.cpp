@@ -223,6 +223,26 @@ TEST_CASE("a model with bad values is not saved, and the older file stays") {
   CHECK(std::distance(std::filesystem::directory_iterator(s.folder.path), {}) == 1);
 }
 
+TEST_CASE("more filters than are written at a time: all in order, and the bad value named") {
+  const Folder folder;
+  const auto path = folder / "large.safetensors";
+  Parameters model;
+  Parameter& p = model.get("w", {70, 3, 3, 64}, true, Role::weight, Init::torch_default);
+  model.allocate();
+  model.initialize(1);
+  save_state_dict(path, model, {});
+  const SafetensorsFile file(path);
+  const std::vector<std::byte> saved = file.read(*file.header().find("w"));
+  float* values = static_cast<float*>(p.value.data);
+  const std::int64_t last = ((69 * 3 + 1) * 3 + 2) * 64 + 2;  // k = 69, r = 1, s = 2, c = 2
+  CHECK(to_floats(FileType::f32, saved)[((69 * 64 + 2) * 3 + 1) * 3 + 2] == values[last]);
+  CHECK(to_floats(FileType::f32, saved) == model.file_values(p));
+  values[last] = INFINITY;
+  const Caught error = caught([&] { save_state_dict(path, model, {}); });
+  CHECK(error.line.find("value [69, 2, 1, 2] is inf; 1 of 40320 values are not finite") !=
+        std::string::npos);
+}
+
 TEST_CASE("row 26: every flipped bit of a saved model is found") {
   Saved s;
   save_state_dict(s.path, s.model, {{"architecture", "tiny"}});

@@ -1,0 +1,59 @@
+// Counting bad values, and naming the first.
+#include "engine/value_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+
+#include "engine/tensor_file.h"
+#include "kernels/error.h"
+
+namespace fjord {
+
+namespace {
+
+bool is_variance(const Parameter& parameter) {
+  return parameter.role == Role::statistic && parameter.name.ends_with("_var");
+}
+
+std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> index(shape.size());
+  for (std::size_t i = shape.size(); i-- > 0; flat /= shape[i]) index[i] = flat % shape[i];
+  return shape_text(index);
+}
+
+}  // namespace
+
+void ValueCheck::add(std::span<const float> values) {
+  const float least = is_variance(parameter_) ? 0 : -FLT_MAX;
+  const auto is_bad = [least](float value) { return !(value >= least && value <= FLT_MAX); };
+  std::int64_t bad = 0, normal = 0;
+  for (const float value : values) {
+    bad += is_bad(value);
+    normal += std::fabs(value) >= FLT_MIN;
+  }
+  if (bad > 0 && bad_ == 0) {
+    const auto first = std::find_if(values.begin(), values.end(), is_bad);
+    first_bad_ = seen_ + (first - values.begin());
+    first_value_ = *first;
+  }
+  seen_ += static_cast<std::int64_t>(values.size());
+  bad_ += bad;
+  normal_ += normal;
+}
+
+void ValueCheck::refuse_bad(const std::string& place, std::string_view remedy) const {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ExitCode::numeric, "values", place, why, remedy);
+  };
+  if (bad_ > 0)
+    refuse(fmt::format("value {} is {}; {} of {} values are not finite{}",
+                       index_text(first_bad_, parameter_.file_shape()), first_value_, bad_, seen_,
+                       is_variance(parameter_) ? " or negative" : ""));
+  if (parameter_.filter && parameter_.role == Role::weight && normal_ == 0 && seen_ > 0)
+    refuse(fmt::format("all {} values are zero or denormal", seen_));
+}
+
+}  // namespace fjord
