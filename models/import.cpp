@@ -43,7 +43,7 @@ std::map<std::string, const TensorEntry*> tensors_for(const TensorFile& file,
   return without_prefixes(
       file,
       [&](const std::string& name) {
-        return parameters.find(name) != nullptr || parameters.find("encoder." + name) != nullptr;
+        return parameters.find(name) || encoder_parameter(parameters, name);
       },
       notes);
 }
@@ -56,16 +56,21 @@ std::size_t differences(const TensorFile& file, const ModelOptions& options, Wei
       options.in_channels);
   std::vector<std::string> ignored;
   const auto tensors = tensors_for(file, parameters, ignored);
+  std::map<const Parameter*, const TensorEntry*> fitting;
+  for (const auto& [name, tensor] : tensors) {
+    const Parameter* named = parameters.find(name);
+    if (const Parameter* p = named ? named : encoder_parameter(parameters, name))
+      fitting[p] = tensor;
+  }
   std::size_t count = 0, used = 0;
   for (const Parameter& p : parameters.all()) {
     const bool encoder = p.name.starts_with("encoder.");
     if (p.role == Role::counter || (kind == WeightsKind::encoder && !encoder)) continue;
-    auto found = tensors.find(p.name);
-    if (found == tensors.end() && encoder) found = tensors.find(p.name.substr(8));
-    used += found != tensors.end();
-    count += found == tensors.end() || found->second->shape != p.file_shape();
+    const auto found = fitting.find(&p);
+    used += found != fitting.end();
+    count += found == fitting.end() || found->second->shape != p.file_shape();
   }
-  return count + (tensors.size() - std::min(tensors.size(), used));
+  return count + (tensors.size() - used);
 }
 
 bool has(const TensorFile& file, std::string_view part) {

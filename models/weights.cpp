@@ -20,11 +20,6 @@ bool is_classifier(std::string_view name) {
   return std::ranges::any_of(kClassifiers, [&](auto prefix) { return name.starts_with(prefix); });
 }
 
-// An encoder's parameter for the name that a file gives it, with or without "encoder.".
-Parameter* encoder_parameter(Parameters& parameters, const std::string& name) {
-  return parameters.find(name.starts_with("encoder.") ? name : "encoder." + name);
-}
-
 using TensorNames = std::map<std::string, const TensorEntry*>;
 
 struct EncoderMap {
@@ -65,6 +60,12 @@ void find_missing(const Parameters& parameters, EncoderMap& map) {
 }
 
 }  // namespace
+
+Parameter* encoder_parameter(Parameters& parameters, const std::string& name) {
+  if (name.starts_with("encoder.")) return parameters.find(name);
+  Parameter* found = parameters.find("encoder." + name);
+  return found ? found : parameters.find("encoder.model." + name);
+}
 
 const Parameter* first_filter(const Parameters& parameters) {
   for (const Parameter& p : parameters.all())

@@ -22,6 +22,11 @@ struct FirstConv {
 };
 std::vector<float> adapt_first_conv(const std::vector<float>& filter, FirstConv to);
 
+/// An encoder's parameter for the name that a file gives it: with or without "encoder.", and
+/// without the "model." under which SMP keeps encoders that are timm's own. Null when there is
+/// none.
+Parameter* encoder_parameter(Parameters& parameters, const std::string& name);
+
 /// The encoder's first filter; null without an encoder.
 const Parameter* first_filter(const Parameters& parameters);
 /// The assignment of a tensor to a parameter, a first filter adapted as SMP does (and noted);

@@ -63,6 +63,25 @@ TEST_CASE("torchvision's and timm's names, with a classifier and without counter
   CHECK(model.file_values(*model.find("segmentation_head.0.weight")) == head);
 }
 
+TEST_CASE("an encoder that SMP keeps under `model.` is filled from timm's own file of it") {
+  Parameters timm, model;
+  timm.get("encoder.conv1.0.weight", {2, 1, 1, 3}, true, Role::weight, Init::torch_default);
+  model.get("encoder.model.conv1.0.weight", {2, 1, 1, 3}, true, Role::weight, Init::torch_default);
+  timm.allocate();
+  timm.initialize(1);
+  model.allocate();
+  const Folder folder;
+  for (const std::string prefix : {"", "module.", "model.", "encoder.model."}) {
+    CAPTURE(prefix);
+    model.initialize(2);
+    std::vector<TensorSource> tensors = tensor_sources(timm, "model");
+    tensors[0].name = prefix + "conv1.0.weight";
+    save_safetensors(folder / "timm.safetensors", tensors, {.hashed = false});
+    load_encoder_weights(folder / "timm.safetensors", model);
+    CHECK(model.file_values(model.all()[0]) == timm.file_values(timm.all()[0]));
+  }
+}
+
 TEST_CASE("a full SMP model gives its encoder alone") {
   EncoderFile file;
   file.write(file.renamed("", "module."));

@@ -41,23 +41,43 @@ def check_models(checks):
         load_file(out), strict=True)
 
 
-def check_encoders(checks, name, state):
-    path = checks.folder / f"{name}.pth"
+def smp_encoder(encoder_name, state, channels):
+    encoder = get_encoder(encoder_name, in_channels=3, weights=None)
+    encoder.load_state_dict(dict(state), strict=True)  # drops the classifier
+    encoder.set_in_channels(channels, pretrained=True)
+    return encoder.state_dict()
+
+
+def timm_encoder(_, state, channels):
+    """Of an encoder that SMP leaves to timm, which adapts the first convolution itself."""
+    adapted = {f"model.{name}": value for name, value in state.items() if not name.startswith("fc.")}
+    first = next(name for name in adapted if name.startswith("model.conv1."))
+    adapted[first] = timm.models.adapt_input_conv(channels, adapted[first])
+    return adapted
+
+
+def check_encoder(checks, source, name, state, expected=smp_encoder):
+    path = checks.folder / f"{source}-{name}.pth"
     torch.save(state, path)
     for channels in (1, 3, 4, 7):
-        encoder = get_encoder("resnet34", in_channels=3, weights=None)
-        encoder.load_state_dict(dict(state), strict=True)  # drops fc.*
-        encoder.set_in_channels(channels, pretrained=True)
-        out = checks.folder / f"{name}{channels}.safetensors"
-        checks.run("fjord-import", path, out, "--in-channels", channels)
+        out = checks.folder / f"{source}-{name}-{channels}.safetensors"
+        said = checks.run("fjord-import", path, out, "--in-channels", channels)
         found = {key[8:]: value for key, value in load_file(out).items()}
-        checks.say(same(found, encoder.state_dict()),
-                   f"{name} with {channels} channels as SMP adapts it, bit for bit")
+        checks.say(f"taken for encoder {name}, {channels} channels" in said
+                   and same(found, expected(name, state, channels)),
+                   f"{source}'s {name} with {channels} channels as SMP adapts it, bit for bit")
+
+
+def timm_state(name):
+    return enliven(timm.create_model(name)).state_dict()
 
 
 if __name__ == "__main__":
     checks = Checks(__doc__)
     check_models(checks)
-    check_encoders(checks, "torchvision", enliven(torchvision.models.resnet34()).state_dict())
-    check_encoders(checks, "timm", enliven(timm.create_model("resnet34")).state_dict())
+    check_encoder(checks, "torchvision", "resnet34",
+                  enliven(torchvision.models.resnet34()).state_dict())
+    check_encoder(checks, "timm", "resnet34", timm_state("resnet34"))
+    check_encoder(checks, "timm", "timm-efficientnet-b0", timm_state("efficientnet_b0"))
+    check_encoder(checks, "timm", "timm-resnest14d", timm_state("resnest14d"), timm_encoder)
     checks.finish()
