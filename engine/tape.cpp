@@ -82,7 +82,8 @@ void set_conv_tuning(ConvTuning tuning) { conv_tuning = std::move(tuning); }
 TapeOptions tape_options(Backend backend, Precision precision, Mode mode, ConvAlgorithm algorithm) {
   TapeOptions options{
       .backend = backend, .mode = mode, .algorithm = algorithm, .tuning = conv_tuning};
-  if (precision == Precision::bf16) options.dtype = DType::bf16;
+  if (precision == Precision::bf16 && backend == Backend::cpu) options.math = ConvMath::bf16;
+  if (precision == Precision::bf16 && backend != Backend::cpu) options.dtype = DType::bf16;
   if (precision == Precision::fp16) options.dtype = DType::f16;
   if (precision == Precision::tf32) options.math = ConvMath::tf32;
   return options;

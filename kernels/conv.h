@@ -21,8 +21,9 @@ constexpr std::int64_t conv_size(std::int64_t in, const Conv2d& conv) {
 }
 
 /// How products of f32 tensors are made: exactly, or of factors rounded to tf32 (10 bits of
-/// mantissa) by tensor cores. Tensors of 16 bits are multiplied as they are; sums are f32 always.
-enum class ConvMath : std::uint8_t { exact, tf32 };
+/// mantissa) by tensor cores, or to bf16 (7) by processors that multiply those, where that is
+/// faster. Tensors of 16 bits are multiplied as they are; sums are f32 always.
+enum class ConvMath : std::uint8_t { exact, tf32, bf16 };
 
 /// Which algorithms may compute a convolution: any that is fast, or only the sums of its definition
 /// (--exact), whose rounding errors are several times smaller than Winograd's.

@@ -34,21 +34,29 @@ Backend automatic() {
   return Backend::cpu;
 }
 
-[[noreturn]] void refuse_on_cpu(const std::string& precision, std::string_view who) {
+// The CPU has bf16 for inference alone.
+void check_on_cpu(const std::string& precision, ComputeFor purpose, std::string_view who) {
+  if (precision == "fp32" || (precision == "bf16" && purpose == ComputeFor::inference)) return;
   throw Error(ExitCode::usage, "not-yet", "--precision " + precision,
-              fmt::format("{} computes in fp32 only", who), "use --precision fp32");
+              purpose == ComputeFor::training
+                  ? fmt::format("{} trains in fp32 only", who)
+                  : fmt::format("{} computes in fp32 and bf16 only", who),
+              "use --precision fp32");
 }
 
-void demand_on_card(Precision precision) {
-  Device& card = device(Backend::cuda);
-  const bool has = precision == Precision::bf16   ? card.fast_in(DType::bf16)
-                   : precision == Precision::fp16 ? card.fast_in(DType::f16)
-                   : precision == Precision::tf32 ? card.has_tf32()
+void demand(Precision precision, Backend backend) {
+  Device& unit = device(backend);
+  const bool has = precision == Precision::bf16   ? unit.fast_in(DType::bf16)
+                   : precision == Precision::fp16 ? unit.fast_in(DType::f16)
+                   : precision == Precision::tf32 ? unit.has_tf32()
                                                   : true;
-  if (!has)
-    throw Error(
-        ExitCode::device, "device-precision", fmt::format("--precision {}", to_string(precision)),
-        fmt::format("{} has no such arithmetic", card.name()), "use --precision fp16 or fp32");
+  if (has) return;
+  const bool card = backend == Backend::cuda;
+  throw Error(ExitCode::device, "device-precision",
+              fmt::format("--precision {}", to_string(precision)),
+              card ? fmt::format("{} has no such arithmetic", unit.name())
+                   : fmt::format("this CPU has no such arithmetic ({})", to_string(cpu_isa())),
+              card ? "use --precision fp16 or fp32" : "use --precision fp32");
 }
 
 }  // namespace
@@ -82,35 +90,30 @@ void start_card() {
       tuning.folder.empty() ? "" : ", kept in " + printable(tuning.folder));
 }
 
-void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {
-  if (flags.precision && *flags.precision != "fp32") {
-    if (common.device == "cpu") refuse_on_cpu(*flags.precision, "the CPU");
-    if (common.device == "auto" && !find_cuda_library())
-      refuse_on_cpu(*flags.precision, "this build");
-  }
-}
-
-void demand_normal_memory(const ComputeFlags& flags) {
-  if (flags.memory != "normal")
+void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, ComputeFor purpose) {
+  if (purpose == ComputeFor::training && flags.memory != "normal")
     throw Error(ExitCode::usage, "not-yet", "--memory " + flags.memory,
                 "this build trains with the normal plan only",
                 "use --memory normal with a smaller --batch or --size");
+  const std::string precision = flags.precision.value_or("fp32");
+  if (common.device == "cpu") check_on_cpu(precision, purpose, "the CPU");
+  if (common.device == "auto" && !find_cuda_library())
+    check_on_cpu(precision, purpose, "this build");
 }
 
-Compute start_compute(const CommonFlags& common, const ComputeFlags& flags) {
+Compute start_compute(const CommonFlags& common, const ComputeFlags& flags, ComputeFor purpose) {
   Compute compute;
   if (flags.memory == "low") compute.filters = FilterMemory::low;
   if (flags.exact) compute.algorithm = ConvAlgorithm::direct;
   if (common.device == "auto") compute.backend = automatic();
   if (common.device == "cuda") compute.backend = Backend::cuda;
-  if (compute.backend == Backend::cpu) {
-    if (flags.precision && *flags.precision != "fp32") refuse_on_cpu(*flags.precision, "the CPU");
-    return compute;
-  }
-  compute.precision = flags.precision                              ? precision_of(*flags.precision)
-                      : device(Backend::cuda).fast_in(DType::bf16) ? Precision::bf16
-                                                                   : Precision::fp32;
-  demand_on_card(compute.precision);
+  const bool card = compute.backend == Backend::cuda;
+  if (!card) check_on_cpu(flags.precision.value_or("fp32"), purpose, "the CPU");
+  const bool has_bf16 = card && device(Backend::cuda).fast_in(DType::bf16);
+  compute.precision = flags.precision ? precision_of(*flags.precision)
+                      : has_bf16      ? Precision::bf16
+                                      : Precision::fp32;
+  demand(compute.precision, compute.backend);
   return compute;
 }
 

@@ -14,16 +14,16 @@ struct Compute {
   FilterMemory filters = FilterMemory::normal;   // --memory, of inference
 };
 
-/// Throws Error{usage} for what this build does not compute, before anything is started.
-void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common);
+/// What is computed. Inference has --memory low, and --precision bf16 on the CPU; training has not.
+enum class ComputeFor : std::uint8_t { inference, training };
 
-/// Throws Error{usage} for --memory low, which inference has and training has not.
-void demand_normal_memory(const ComputeFlags& flags);
+/// Throws Error{usage} for what this build does not compute, before anything is started.
+void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, ComputeFor purpose);
 
 /// Starts what --device and --precision ask for, and says what `auto` means. `auto` is a card that
 /// can be used, else the CPU; the precision is bf16 on a card that has it, fp32 elsewhere. Throws
-/// Error{device} for a device that is not there.
-Compute start_compute(const CommonFlags& common, const ComputeFlags& flags);
+/// Error{device} for a device that is not there, or that has no such arithmetic.
+Compute start_compute(const CommonFlags& common, const ComputeFlags& flags, ComputeFor purpose);
 
 /// Loads the CUDA library, says which card it found, and takes up tuning_of_environment().
 void start_card();

@@ -39,6 +39,14 @@ const Loops& loops_of([[maybe_unused]] Isa isa) {
 
 }  // namespace
 
+const WinogradLoops& winograd_bf16_loops() {
+#ifdef FJORD_X86_LOOPS
+  if (cpu_has_bf16()) return avx512_bf16::winograd_table;
+#endif
+  throw Error(ExitCode::bug, "isa", "bf16", "this CPU does not multiply it",
+              "use --precision fp32");
+}
+
 const WinogradLoops& winograd_loops() {
 #ifdef FJORD_X86_LOOPS
   if (cpu_isa() == Isa::avx512) return avx512::winograd_table;
@@ -64,6 +72,14 @@ std::string_view to_string(Isa isa) {
 const Loops& loops() { return *chosen_loops; }
 
 Isa cpu_isa() { return chosen_isa; }
+
+bool cpu_has_bf16() {
+#ifdef FJORD_X86_LOOPS
+  return cpu_isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
 
 void enable_cpu_kernels(Isa isa) {
   if (chosen_isa != Isa::automatic && (isa == chosen_isa || isa == Isa::automatic)) return;

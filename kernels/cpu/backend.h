@@ -19,4 +19,7 @@ void enable_cpu_kernels(Isa isa = Isa::automatic);
 /// The instruction set in use; `automatic` before enable_cpu_kernels.
 Isa cpu_isa();
 
+/// Whether it multiplies bf16: AVX-512 on a processor with AVX512_BF16.
+bool cpu_has_bf16();
+
 }  // namespace fjord

@@ -9,6 +9,8 @@
 #include <deque>
 #include <vector>
 
+#include "kernels/cpu/backend.h"
+
 namespace fjord {
 
 namespace {
@@ -54,7 +56,7 @@ class CpuDevice : public Device {
     return {page * static_cast<std::size_t>(::sysconf(_SC_AVPHYS_PAGES)),
             page * static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES))};
   }
-  bool fast_in(DType) const override { return false; }
+  bool fast_in(DType type) const override { return type == DType::bf16 && cpu_has_bf16(); }
   bool has_tf32() const override { return false; }
 
   void* allocate(std::size_t bytes) override {

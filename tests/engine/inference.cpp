@@ -148,6 +148,26 @@ TEST_CASE("inference equals the plain composition: cpu backend, float") {
         }
 }
 
+TEST_CASE("products of bf16: close to float's, the same bits with other threads and memory") {
+  enable_cpu_kernels();
+  if (!cpu_has_bf16()) {
+    MESSAGE("skipped: this CPU does not multiply bf16");
+    return;
+  }
+  Made made(blocks(32));
+  TapeOptions options{.mode = Mode::eval, .inference = FilterMemory::normal};
+  const std::vector<double> exact = logits<float>(made, options, kImages[0]);
+  options.math = ConvMath::bf16;
+  const std::vector<double> rounded = logits<float>(made, options, kImages[0]);
+  CHECK(distance(rounded, exact) > 1e-4);  // they are rounded
+  CHECK(distance(rounded, exact) < 4e-2);  // some 1e-2 a layer
+  options.inference = FilterMemory::low;
+  const int before = threads();
+  set_threads(3);
+  CHECK(logits<float>(made, options, kImages[0]) == rounded);
+  set_threads(before);
+}
+
 TEST_CASE("inference of one model: one step a layer, filters shared by sizes, the same bits") {
   enable_cpu_kernels();
   Made made(blocks(32));

@@ -92,7 +92,8 @@ InferenceLayer drawn_inference(std::uint32_t i) {
                    .residual = dice.coin(),
                    .act = dice.coin() ? Act::relu : Act::none,
                    .memory = dice.coin() ? FilterMemory::low : FilterMemory::normal,
-                   .winograd = true};
+                   .winograd = true,
+                   .bf16 = dice.coin()};
   if (!l.through) return l;
   l.x = {l.x.n, (l.x.h + 1) / 2, (l.x.w + 1) / 2, (l.x.c + 31) / 32 * 16};
   if (dice.coin()) l.skip = dice.up_to(40);

@@ -17,6 +17,7 @@ struct InferenceLayer {
   Act act = Act::relu;
   FilterMemory memory = FilterMemory::normal;
   bool winograd = false;  // by these passes, whatever the CPU's rule says
+  bool bf16 = false;      // with products of bf16, on CPUs that have them
 };
 
 OpCase inference_case(const InferenceLayer& layer);

@@ -1,6 +1,9 @@
 // Cases of convolutions with folded normalisation; the reference runs the operations one by one.
 #include "tests/kernels/conv_inference_case.h"
 
+#include <cmath>
+
+#include "kernels/cpu/backend.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
@@ -28,17 +31,18 @@ ConvInferenceShape shape_of(const InferenceLayer& l) {
 
 std::string description(const InferenceLayer& l) {
   const ConvInferenceShape s = shape_of(l);
-  return fmt::format("{} by {} stride {} padding {} groups {}{}{}{}{}{}{}", to_string(s.conv.x),
+  return fmt::format("{} by {} stride {} padding {} groups {}{}{}{}{}{}{}{}", to_string(s.conv.x),
                      to_string(s.conv.weight), l.conv.stride, l.conv.padding, l.conv.groups,
                      l.scale ? " scale" : "", l.shift ? " shift" : "",
                      l.residual ? " residual" : "", l.act == Act::relu ? " relu" : "",
                      l.through ? " enlarged" : "",
-                     l.memory == FilterMemory::low ? " low memory" : "");
+                     l.memory == FilterMemory::low ? " low memory" : "", l.bf16 ? " bf16" : "");
 }
 
 // The implementation that the slot chooses, or on the CPU the Winograd one.
 ConvInference prepared(ConvInferenceShape s, const InferenceLayer& l, DType dtype, Stream& stream) {
   s.conv.dtype = dtype;
+  if (l.bf16 && stream.backend == Backend::cpu && cpu_has_bf16()) s.conv.math = ConvMath::bf16;
   if (l.winograd && stream.backend == Backend::cpu) return winograd_inference(s);
   ConvInference pass;
   prepare_conv_inference(s, pass, stream);
@@ -65,6 +69,15 @@ void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
   pass.run(inputs, t.out("y"), scratch, stream);
 }
 
+// Factors of bf16 are off by up to 2^-9 each, by 2^-10 rms, and so is a sum of their products
+// relative to its own size, however long. A channel may be scaled sqrt(3) times as much as the
+// tensor's rms is, and ReLU leaves 1/sqrt(2) of that; 8 covers the tail over all the values of ten
+// thousand tensors.
+double bf16_amplification(std::int64_t reduction) {
+  const double rms = std::sqrt(2.0) * 0x1p-10 * winograd_amplification;
+  return 8 * std::sqrt(3.0) * std::sqrt(2.0) * rms / tolerance(DType::f32, reduction);
+}
+
 }  // namespace
 
 // Winograd's larger terms: see conv_cases.cpp.
@@ -77,6 +90,7 @@ OpCase inference_case(const InferenceLayer& l) {
            .features = {"x", "low", "skip", "residual", "y"},
            .roundings = 4,
            .amplification = amplification_of(s.conv, l.winograd)};
+  if (l.bf16) c.amplification = bf16_amplification(c.reduction);
   if (l.through)
     c.tensors.push_back(read("low", s.low));
   else
@@ -122,6 +136,11 @@ std::vector<OpCase> conv_inference_cases() {
     both({.x = {2, 3, 5, 32}, .outputs = 18, .through = true, .skip = 7});
     both({.x = {1, 9, 8, 16}, .outputs = 16, .through = true, .skip = 24, .residual = true});
     both({.x = {1, 24, 23, 16}, .outputs = 16, .through = true});
+    both({.x = {1, 1, 1, 1}, .outputs = 1, .bf16 = true});
+    both({.x = {2, 5, 7, 17}, .outputs = 33, .residual = true, .bf16 = true});
+    both({.x = {1, 6, 6, 96}, .outputs = 130, .bf16 = true});
+    both({.x = {1, 41, 40, 16}, .outputs = 16, .scale = false, .bf16 = true});
+    both({.x = {1, 9, 8, 16}, .outputs = 16, .through = true, .skip = 24, .bf16 = true});
   }
   return cases;
 }

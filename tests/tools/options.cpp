@@ -143,7 +143,7 @@ TEST_CASE("values that are missing, repeated or too many") {
 
 TEST_CASE("what later builds will do is refused by name") {
   CHECK(refusal({"d", "--precision", "bf16"}) ==
-        "error[E-not-yet] --precision bf16 - this build computes in fp32 only - use --precision "
+        "error[E-not-yet] --precision bf16 - this build trains in fp32 only - use --precision "
         "fp32");
   CHECK(refusal({"d", "--memory", "low"}).find("E-not-yet") != std::string::npos);
 }

@@ -29,20 +29,21 @@ constexpr std::int64_t kFilterTaps = 9;
 
 Convolution::Convolution(const Pass& pass, int workers)
     : pass_(pass),
-      loops_(winograd_loops()),
+      loops_(pass.math == ConvMath::bf16 ? winograd_bf16_loops() : winograd_loops()),
       workers_(workers),
       tiles_(pass.out),
       panels_(pass.out.c, loops_.width),
-      depth_(divide_up(pass.in.c, loops_.width) * loops_.width) {
+      depth_(divide_up(pass.in.c, loops_.width) * loops_.width),
+      places_(depth_ / loops_.packed) {
   const std::int64_t points = kWinogradPoints;
-  const std::int64_t filters = panels_.count * points * odd_lines(depth_ * panels_.width);
+  const std::int64_t filters = panels_.count * points * odd_lines(places_ * panels_.width);
   const std::int64_t rows = panels_.vectors == 2 ? loops_.wide_rows : loops_.narrow_rows;
   const std::int64_t few = loops_.width == 16 ? 8 : 2 * rows;
-  const std::int64_t own = kBlockFloats / (points * (depth_ + panels_.width));
+  const std::int64_t own = kBlockFloats / (points * (places_ + panels_.width));
   together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters ||
               (own < rows && tiles_.count <= kSharedTiles && panels_.count >= workers_);
   if (together_) {
-    const std::int64_t most = std::max<std::int64_t>(rows, kSharedFloats / (points * depth_));
+    const std::int64_t most = std::max<std::int64_t>(rows, kSharedFloats / (points * places_));
     block_ = std::min(tiles_.count, most);
     products_block_ = std::min(block_, kSharedTiles);
   } else {
@@ -51,14 +52,14 @@ Convolution::Convolution(const Pass& pass, int workers)
   }
   const std::int64_t line = 16;
   stream_ = loops_.width == line && pass.out.c % line == 0 && pass.out.count() > kStreamed;
-  in_place_ = !together_ && panels_.count == 1 && panels_.width <= depth_;
-  pixel_plane_ = odd_lines(block_ * depth_);
+  in_place_ = !together_ && loops_.packed == 1 && panels_.count == 1 && panels_.width <= depth_;
+  pixel_plane_ = odd_lines(block_ * places_);
   product_plane_ = in_place_ ? pixel_plane_ : odd_lines(products_block_ * panels_.width);
 
   // Used once by one thread: then they need not all be there at a time.
   by_panel_ = together_ && products_block_ == tiles_.count && panels_.count >= workers_;
   chunk_ = by_panel_ ? std::min(depth_, chunk_of(products_block_)) : depth_;
-  filter_plane_ = odd_lines(chunk_ * panels_.width);
+  filter_plane_ = odd_lines(chunk_ * panels_.width / loops_.packed);
   layout_.take(by_panel_ ? 0 : filters);
   if (pass.keeps) kept_floats_ = panels_.count * depth_ * panels_.width * kFilterTaps;
   pixels_at_ = layout_.take(together_ ? points * pixel_plane_ : 0);
@@ -85,7 +86,8 @@ FilterBlock Convolution::filter_block(const Filters& filters, std::int64_t panel
 
 // Depths of which one panel's filters fit beside the products of that many tiles.
 std::int64_t Convolution::chunk_of(std::int64_t tiles) const {
-  const std::int64_t depths = kPanelFloats / (kWinogradPoints * panels_.width) - tiles;
+  const std::int64_t depths =
+      (kPanelFloats / (kWinogradPoints * panels_.width) - tiles) * loops_.packed;
   return std::max<std::int64_t>(32, depths / 32 * 32);
 }
 
@@ -103,8 +105,9 @@ void Convolution::transform_filters(const Filters& filters, float* to) const {
   const std::int64_t blocks = depth_ / loops_.width;
   parallel_for(panels_.count * blocks, [&](std::int64_t i) {
     const std::int64_t panel = i / blocks, depth = i % blocks * loops_.width;
-    transform_filters(filters, panel, depth,
-                      to + panel * kWinogradPoints * filter_plane_ + depth * panels_.width);
+    transform_filters(
+        filters, panel, depth,
+        to + panel * kWinogradPoints * filter_plane_ + depth * panels_.width / loops_.packed);
   });
 }
 
@@ -131,13 +134,13 @@ void Convolution::to_points(const Source& in, std::int64_t tile, const PixelPoin
 
 void Convolution::multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles,
                            Range depths, const float* filters, const PixelPoints& products) const {
-  const std::int64_t first = depths.begin * pixels.tiles + slot * loops_.width;
+  const std::int64_t first = (depths.begin * pixels.tiles + slot * loops_.width) / loops_.packed;
   for (std::int64_t point = 0; point < kWinogradPoints; ++point)
     loops_.multiply({.tiles = tiles,
                      .depth = depths.size(),
                      .vectors = panels_.vectors,
                      .pixels = pixels.data + point * pixels.plane + first,
-                     .pixel_step = pixels.tiles * loops_.width,
+                     .pixel_step = pixels.tiles * loops_.width / loops_.packed,
                      .filters = filters + point * filter_plane_,
                      .products = products.data + point * products.plane,
                      .product_step = products.tiles * loops_.width,
@@ -157,7 +160,8 @@ void Convolution::make_products(const Call& call, const PixelPoints& pixels, std
   for (std::int64_t first = 0; first < depth_; first += chunk_) {
     const Range depths{first, std::min(first + chunk_, depth_)};
     for (std::int64_t depth = first; depth < depths.end; depth += loops_.width)
-      transform_filters(call.filters, panel, depth, points + (depth - first) * panels_.width);
+      transform_filters(call.filters, panel, depth,
+                        points + (depth - first) * panels_.width / loops_.packed);
     multiply(pixels, slot, tiles, depths, points, products);
   }
 }

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "kernels/conv.h"
 #include "kernels/cpu/winograd/layout.h"
 
 namespace fjord::winograd {
@@ -18,6 +19,7 @@ struct Pass {
   std::int64_t low_channels = 0;  // the first of the input's, of an image of half its size
   std::int64_t low_outputs = 0;   // the first of the output's, likewise: whole panels of them
   bool keeps = false;             // filters are made ready once for many runs
+  ConvMath math = ConvMath::exact;
 };
 
 /// Where filters come from: `kept` where the pass keeps them, else `weight`, each times its scale.
@@ -82,6 +84,7 @@ class Convolution {
   const Tiles tiles_;
   const Panels panels_;
   const std::int64_t depth_;                     // input channels, filled up to a whole vector
+  const std::int64_t places_;                    // the floats' places that they take
   std::int64_t chunk_ = 0, filter_plane_ = 0;    // depths whose filters lie together; floats
   std::int64_t block_ = 0, products_block_ = 0;  // tiles whose pixels, products are held at a time
   bool together_ = false;                        // all threads work on one block of tiles

@@ -50,10 +50,26 @@ struct Filter {
   }
 };
 
+// The points of one of the depths that lie in a float's place.
+struct StoreFilter {
+  float* to;
+  std::int64_t plane;
+  Vector* before;  // those of the depth before it
+  int place;
+  FJORD_HD void operator()(int row, int column, Vector v) const {
+    const int point = row * kPoints + column;
+    store_filter(to + point * plane, v, before[point], place);
+  }
+};
+
 FJORD_HD void to_filter_points(const Taps& taps, const FilterBlock& f, std::int64_t first) {
-  for (std::int64_t depth = 0; depth < kWidth; ++depth)
-    transform<kTaps, kPoints, filter_points>(
-        Filter{taps, depth}, StorePoint{f.points + depth * f.panel + first, f.plane});
+  Vector before[kPositions];
+  for (std::int64_t depth = 0; depth < kWidth; depth += kPacked)
+#pragma GCC unroll 2
+    for (int place = 0; place < kPacked; ++place)
+      transform<kTaps, kPoints, filter_points>(
+          Filter{taps, depth + place},
+          StoreFilter{f.points + depth / kPacked * f.panel + first, f.plane, before, place});
 }
 
 // A point of all partial sums, added in order.

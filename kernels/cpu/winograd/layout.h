@@ -96,7 +96,7 @@ inline void pixels_to_points(const WinogradLoops& loops, const Input& s, const S
   skip.c -= low;
   if (skip.c == 0) return;
   PixelPoints behind = to;
-  behind.data += low * to.tiles;
+  behind.data += low * to.tiles / loops.packed;
   loops.input(patch_of(in.skip, skip, place, s.padding), behind, slot);
 }
 

@@ -3,10 +3,11 @@
 // calls them decides which tiles are computed together and by which thread.
 //
 // Channels are taken in vectors of `width`. Operands hold one value for each of the 36 points, at a
-// distance of `plane` floats:
+// distance of `plane` floats. Pixels and filters are floats or pairs of bf16, two neighbours of the
+// depth in a float's place; products are floats.
 //   pixels     [point][vectors of channels][tile][vector]
-//   filters    [point][depth][panel]     depth: channels summed over; panel: 1 or 2 vectors of
-//   lanes products   [point][vector of a panel][tile][vector]
+//   filters    [point][depth][panel]     depth: channels summed over; panel: 1 or 2 vectors
+//   products   [point][vector of a panel][tile][vector]
 #pragma once
 
 #include <cstdint>
@@ -81,6 +82,7 @@ struct PointProduct {
 
 struct WinogradLoops {
   int width;
+  int packed;  // operands in a float's place: 2 where they are bf16
   /// Tiles that the micro-kernel multiplies at once with panels of two vectors and of one.
   int wide_rows, narrow_rows;
 
@@ -110,6 +112,8 @@ struct WinogradLoops {
 
 /// Of the instruction set in use.
 const WinogradLoops& winograd_loops();
+/// With products of bf16, and without gradients of filters. Throws where the processor has none.
+const WinogradLoops& winograd_bf16_loops();
 
 namespace plain {
 extern const WinogradLoops winograd_table;
@@ -118,6 +122,9 @@ namespace avx2 {  // this one and the next exist on x86 alone
 extern const WinogradLoops winograd_table;
 }
 namespace avx512 {
+extern const WinogradLoops winograd_table;
+}
+namespace avx512_bf16 {
 extern const WinogradLoops winograd_table;
 }
 

@@ -10,7 +10,7 @@ namespace {
 // filters[depth][v] for the rows from `begin`.
 template <int rows, int vectors>
 __attribute__((noinline)) void multiply_rows(const PointProduct& p, std::int64_t begin) {
-  const float* row = p.pixels + begin * kWidth;
+  const float* row = p.pixels + begin * kPlace;
   const float* filters = p.filters;
   float* products = p.products + begin * kWidth;
   Vector sum[rows][vectors];
@@ -21,15 +21,15 @@ __attribute__((noinline)) void multiply_rows(const PointProduct& p, std::int64_t
       sum[r][v] = p.add ? load_aligned(products + v * p.product_step + r * kWidth) : Vector{};
   for (std::int64_t block = 0; block < p.depth; block += kWidth, row += p.pixel_step) {
 #pragma GCC unroll 2
-    for (int k = 0; k < kWidth; ++k, filters += vectors * kWidth) {
+    for (int k = 0; k < kPlace; ++k, filters += vectors * kWidth) {
       Vector filter[vectors];
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) filter[v] = load_aligned(filters + v * kWidth);
 #pragma GCC unroll 32
       for (int r = 0; r < rows; ++r) {
-        const Vector pixel = splat(row[r * kWidth + k]);
+        const Vector pixel = splat_operands(row + r * kPlace + k);
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) sum[r][v] = sum[r][v] + pixel * filter[v];
+        for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(sum[r][v], pixel, filter[v]);
       }
     }
   }

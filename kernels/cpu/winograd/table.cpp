@@ -7,17 +7,18 @@ namespace fjord::FJORD_ISA {
 extern const WinogradLoops winograd_table;
 const WinogradLoops winograd_table = {
     .width = kWidth,
+    .packed = kPacked,
     .wide_rows = kWideRows,
     .narrow_rows = kNarrowRows,
     .input = winograd_input,
-    .gradient = winograd_gradient,
+    .gradient = kPacked == 1 ? winograd_gradient : nullptr,
     .output = winograd_output,
     .filter = winograd_filter,
     .filter_taps = winograd_filter_taps,
     .filter_of_taps = winograd_filter_of_taps,
-    .filter_gradient = winograd_filter_gradient,
+    .filter_gradient = kPacked == 1 ? winograd_filter_gradient : nullptr,
     .multiply = winograd_multiply,
-    .accumulate = winograd_accumulate,
+    .accumulate = kPacked == 1 ? winograd_accumulate : nullptr,
     .fence = winograd_fence,
 };
 

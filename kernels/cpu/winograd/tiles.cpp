@@ -8,7 +8,7 @@ namespace {
 
 FJORD_HD float* place(const PixelPoints& p, std::int64_t slot, std::int64_t vector) {
   const std::int64_t group = vector / p.vectors, within = vector % p.vectors;
-  return p.data + ((group * p.tiles + slot) * p.vectors + within) * kWidth;
+  return p.data + ((group * p.tiles + slot) * p.vectors + within) * kPlace;
 }
 
 // Pixels that all lie inside; of an enlarged image from an odd row and column on.
@@ -114,7 +114,7 @@ FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t slot
   const std::int64_t vectors = (p.channels + kWidth - 1) / kWidth;
   for (std::int64_t i = vectors; i % to.vectors != 0; ++i)
     for (int point = 0; point < kPositions; ++point)
-      store_aligned(place(to, slot, i) + point * to.plane, Vector{});
+      store_operands(place(to, slot, i) + point * to.plane, Vector{});
 }
 
 struct Products {

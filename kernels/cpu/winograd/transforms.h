@@ -103,7 +103,7 @@ struct StorePoint {
   float* to;
   std::int64_t plane;
   FJORD_HD void operator()(int row, int column, Vector v) const {
-    store_aligned(to + (row * kPoints + column) * plane, v);
+    store_operands(to + (row * kPoints + column) * plane, v);
   }
 };
 

@@ -75,6 +75,60 @@ FJORD_HD Vector add_neighbours(Vector a, Vector b) {
 
 FJORD_HD Vector splat(float value) { return value - Vector{}; }
 
+// What the matrix products multiply: values as they are, or rounded to bf16 in the files that are
+// compiled for processors which multiply pairs of those: kPacked operands lie in a float's place:
+// neighbours of the depths that are summed over.
+#if defined(__AVX512BF16__)
+
+constexpr int kPacked = 2;
+
+FJORD_HD void store_operands(float* to, Vector v) {
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to),
+                     reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(v))));
+}
+
+typedef short Halves __attribute__((vector_size(2 * kWidth * sizeof(short))));
+
+// Lane by lane the operands of two depths.
+FJORD_HD Vector paired(Vector first, Vector second) {
+  const Halves halves = reinterpret_cast<Halves>(
+      _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(second), reinterpret_cast<__m512>(first)));
+  return reinterpret_cast<Vector>(
+      __builtin_shufflevector(halves, halves, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
+                              23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+}
+
+// The lanes of a filter at one of the depths that lie in a float's place, together at the last.
+FJORD_HD void store_filter(float* to, Vector v, Vector& before, int place) {
+  if (place == 0)
+    before = v;
+  else
+    store_aligned(to, paired(before, v));
+}
+
+// The operands of one float's place, in every lane.
+FJORD_HD Vector splat_operands(const float* from) {
+  return reinterpret_cast<Vector>(_mm512_set1_ps(*from));
+}
+
+FJORD_HD Vector multiply_add(Vector sum, Vector a, Vector b) {
+  return reinterpret_cast<Vector>(_mm512_dpbf16_ps(
+      reinterpret_cast<__m512>(sum), reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b)));
+}
+
+#else
+
+constexpr int kPacked = 1;
+
+FJORD_HD void store_operands(float* to, Vector v) { store_aligned(to, v); }
+FJORD_HD void store_filter(float* to, Vector v, Vector&, int) { store_aligned(to, v); }
+FJORD_HD Vector splat_operands(const float* from) { return splat(*from); }
+FJORD_HD Vector multiply_add(Vector sum, Vector a, Vector b) { return sum + a * b; }
+
+#endif
+
+constexpr int kPlace = kWidth / kPacked;  // floats' places of a vector of operands
+
 }  // namespace
 
 }  // namespace fjord::FJORD_ISA

@@ -14,7 +14,7 @@ namespace {
 
 using namespace winograd;
 
-constexpr char kName[] = "winograd:4x4";
+constexpr char kName[] = "winograd:4x4", kBf16Name[] = "winograd:4x4:bf16";
 
 const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
 
@@ -69,9 +69,11 @@ ConvInference winograd_inference(const ConvInferenceShape& s) {
                                                         .out = s.conv.y,
                                                         .padding = s.conv.conv.padding,
                                                         .low_channels = s.low.n == 0 ? 0 : s.low.c,
-                                                        .keeps = keeps},
+                                                        .keeps = keeps,
+                                                        .math = s.conv.math},
                                                    threads());
-  ConvInference pass{kName, layer->format(), layer->kept_bytes(), layer->scratch_bytes(), {}, {}};
+  const char* name = s.conv.math == ConvMath::bf16 ? kBf16Name : kName;
+  ConvInference pass{name, layer->format(), layer->kept_bytes(), layer->scratch_bytes(), {}, {}};
   if (keeps)
     pass.keep = [layer](In weight, In scale, void* kept, Stream&) {
       layer->keep({.weight = weight.as<float>(), .scale = values(scale)},
