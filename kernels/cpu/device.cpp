@@ -15,9 +15,27 @@ namespace fjord {
 
 namespace {
 
-/// Blocks as large as a training step's arena get large pages: faster steps for a slower start,
-/// which a short run would not win back.
-constexpr std::size_t kLongUsed = std::size_t{256} << 20;
+/// Larger blocks lie at its multiples and are asked for in pages of that size: a hundredth of the
+/// page faults, of which a first result would have tens of thousands.
+constexpr std::size_t kLargePage = std::size_t{2} << 20;
+
+/// Zeroed; null where there is not that much.
+void* mapped(std::size_t bytes) {
+  void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return block == MAP_FAILED ? nullptr : block;
+}
+
+void* mapped_in_large_pages(std::size_t bytes) {
+  auto* begin = static_cast<std::byte*>(mapped(bytes + kLargePage));
+  if (!begin) return nullptr;
+  const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % kLargePage;
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t end = before + (bytes + page - 1) / page * page;
+  if (before > 0) munmap(begin, before);
+  munmap(begin + end, bytes + kLargePage - end);
+  madvise(begin + before, bytes, MADV_HUGEPAGE);
+  return begin + before;
+}
 
 class HostStaging : public Staging {
  public:
@@ -61,12 +79,11 @@ class CpuDevice : public Device {
 
   void* allocate(std::size_t bytes) override {
     if (bytes == 0) return nullptr;
-    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED)
+    void* block = bytes >= kLargePage ? mapped_in_large_pages(bytes) : mapped(bytes);
+    if (!block)
       throw Error(ExitCode::io, "memory",
                   fmt::format("{:.0f} MiB could not be had", static_cast<double>(bytes) / 0x1p20),
                   "the plan needs that much memory at once", "use a smaller --batch or --size");
-    if (bytes >= kLongUsed) madvise(block, bytes, MADV_HUGEPAGE);
     return block;
   }
   void release(void* data, std::size_t bytes) noexcept override { munmap(data, bytes); }
