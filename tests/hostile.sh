@@ -3,6 +3,11 @@
 # strace: refused with exit code 4, no process started, no socket, nothing opened, made or removed
 # outside of the input. What the program does anyway is what it does for a file that is not there:
 # it opens its libraries, and starts itself again once.
+# It fails when a file is accepted (read as weights, even of a network that nobody has: that is
+# another message, with the same exit code), when a reader refuses it with another exit code, and when
+# the trace has a process, a socket, or a file besides. Each was seen to fail by hand, by one planted
+# line in engine/zip.cpp: a refusal left out (1 file fails); system(), socket(), open() of
+# another file to read and of one to make, in front of a refusal (23 files fail each).
 #   tests/hostile.sh [BUILD_FOLDER]   (default build/release)
 set -euo pipefail
 export LC_ALL=C
@@ -45,7 +50,8 @@ for program in fjord-import fjord-inspect; do
     deeds >"$folder/harmless"
     trace "$program" $(arguments "$program" "$file")
     more=$(deeds | grep -vxF "read $file" | comm -23 - "$folder/harmless")
-    if [ "$code" = 4 ] && [ -z "$more" ] && [ ! -e "$folder/out.safetensors" ]; then
+    if [ "$code" = 4 ] && grep -qE '^error\[E-(pickle|safetensors|torch-file|zip)\]' "$folder/said" \
+        && [ -z "$more" ] && [ ! -e "$folder/out.safetensors" ]; then
       passed=$((passed + 1))
     else
       echo "FAILED: $program ${file##*/}: exit code $code, $(head -c 300 "$folder/said") $more"
