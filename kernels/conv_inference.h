@@ -28,12 +28,12 @@ struct ConvInferenceShape {
   FilterMemory memory = FilterMemory::normal;
 };
 
-/// What one run reads. Absent tensors are absent; `kept` was written by keep. `weight` and `scale`
-/// are there for those who keep nothing and make filters ready on the way.
+/// What one run reads. Absent tensors are absent; `kept` was written by keep, and may be by runs.
+/// `weight` and `scale` are there for those who make filters ready on the way.
 struct ConvInferenceInputs {
   In x = {}, low = {}, skip = {};  // x, or low and skip
   In weight = {}, scale = {}, shift = {}, residual = {};
-  const void* kept = nullptr;
+  void* kept = nullptr;
 };
 
 struct ConvInference {

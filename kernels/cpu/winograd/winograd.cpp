@@ -1,6 +1,7 @@
 // Convolutions of the kernels' interface as Winograd passes.
 #include "kernels/cpu/winograd/winograd.h"
 
+#include <cstddef>
 #include <memory>
 
 #include "kernels/cpu/backend.h"
@@ -17,6 +18,26 @@ using namespace winograd;
 constexpr char kName[] = "winograd:4x4", kBf16Name[] = "winograd:4x4:bf16";
 
 const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
+
+/// Filters are kept by the second run with them: the first makes them ready on the way, as with
+/// little memory, so that a process of one image does not wait for what only others would use.
+struct KeptFilters {
+  enum class State : std::uint64_t { unused, used, kept } state;
+  alignas(64) float taps[1];  // as many as there are
+};
+constexpr std::size_t kTapsAt = offsetof(KeptFilters, taps);
+
+const float* kept_taps(const Convolution& layer, const Filters& filters, void* memory) {
+  if (!memory) return nullptr;
+  auto* kept = static_cast<KeptFilters*>(memory);
+  if (kept->state == KeptFilters::State::unused) {
+    kept->state = KeptFilters::State::used;
+    return nullptr;
+  }
+  if (kept->state == KeptFilters::State::used) layer.keep(filters, kept->taps);
+  kept->state = KeptFilters::State::kept;
+  return kept->taps;
+}
 
 }  // namespace
 
@@ -73,16 +94,18 @@ ConvInference winograd_inference(const ConvInferenceShape& s) {
                                                         .math = s.conv.math},
                                                    threads());
   const char* name = s.conv.math == ConvMath::bf16 ? kBf16Name : kName;
-  ConvInference pass{name, layer->format(), layer->kept_bytes(), layer->scratch_bytes(), {}, {}};
-  if (keeps)
-    pass.keep = [layer](In weight, In scale, void* kept, Stream&) {
-      layer->keep({.weight = weight.as<float>(), .scale = values(scale)},
-                  static_cast<float*>(kept));
+  ConvInference pass{name, layer->format(), 0, layer->scratch_bytes(), {}, {}};
+  if (keeps) {
+    pass.kept_bytes = kTapsAt + layer->kept_bytes();
+    pass.keep = [](In, In, void* kept, Stream&) {
+      static_cast<KeptFilters*>(kept)->state = KeptFilters::State::unused;
     };
+  }
   pass.run = [layer, relu = s.act == Act::relu](const ConvInferenceInputs& t, Out y, void* scratch,
                                                 Stream&) {
-    layer->run({values(t.x), values(t.low), values(t.skip)},
-               {values(t.weight), values(t.scale), static_cast<const float*>(t.kept)},
+    Filters filters{.weight = values(t.weight), .scale = values(t.scale)};
+    filters.kept = kept_taps(*layer, filters, t.kept);
+    layer->run({values(t.x), values(t.low), values(t.skip)}, filters,
                {.bias = values(t.shift), .plus = values(t.residual), .relu = relu}, y.as<float>(),
                static_cast<float*>(scratch));
   };
