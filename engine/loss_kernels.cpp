@@ -182,6 +182,15 @@ struct Resolver {
     return {PixelLoss::Kind::softce, term.weight, term.smooth, term.sum, {}, class_weights(term)};
   }
 
+  // Of the formulas: in multi-label data a weight a channel, as bce has.
+  std::vector<double> formula_weights(const LossTerm& term) const {
+    const std::vector<double> weights = class_weights(term);
+    if (weights.size() > 256)
+      refuse(fmt::format("class weights of {} are for at most 256 classes", name_of(term.kind)),
+             "leave class_weights out");
+    return weights;
+  }
+
   FormulaLoss formula(const LossTerm& term, const FormulaRow& row) const {
     if (row.form == Form::elements) need_elements(term);
     if (row.form == Form::classes) need_classes(term);
@@ -209,7 +218,8 @@ struct Resolver {
              .iterations = static_cast<int>(term.iterations),
              .width = term.width,
              .curvature = term.curvature,
-             .xent = term.xent}};
+             .xent = term.xent},
+            formula_weights(term)};
   }
 
   void add(const LossTerm& term, LossKernels& to) const {
@@ -269,10 +279,8 @@ Task task_of(const LossExpression& expression, Shape logits, Shape label, DType 
          "give one class number per pixel (at most 256 classes) or one label per channel");
 }
 
-// In one of the forms, whatever its own options.
-bool takes_class_weights(Kind kind) {
-  return kind != Kind::lovasz && kind != Kind::mcc && !formula_row(kind);
-}
+// Lovasz is a mean over the classes present, by SMP an even one; mcc has one class.
+bool takes_class_weights(Kind kind) { return kind != Kind::lovasz && kind != Kind::mcc; }
 
 }  // namespace
 
@@ -292,7 +300,9 @@ LossKernels loss_kernels(const LossExpression& expression, Shape logits, Shape l
     resolver.add(term, kernels);
   }
   if (!weighted)
-    refuse(expression, "none of its losses takes class weights",
+    refuse(expression,
+           "none of its losses takes class weights: lovasz ranks the pixels of each class by "
+           "themselves, mcc has one class",
            "add dice or softce, or leave --class-weights out");
   if (kernels.lovasz && logits.count() >= std::int64_t{1} << 32)
     refuse(expression, "lovasz sorts at most 2^32 errors", "use a smaller batch");

@@ -28,10 +28,10 @@ const std::vector<KnownLoss>& known_losses() {
                                           kClasses, kClassWeights, kIgnore};
   static const std::vector<Option> tversky{kSmooth, kEps,   kLogLoss, kClasses, kClassWeights,
                                            kIgnore, kAlpha, kBeta,    kGamma};
-  static const std::vector<Option> focal{kGamma, kIgnore, kReduction, kNormalized,
-                                         kReducedThreshold};
+  static const std::vector<Option> focal{kGamma,      kIgnore,           kReduction,
+                                         kNormalized, kReducedThreshold, kClassWeights};
   static const std::vector<KnownLoss> known{
-      {"balanced_bce", Kind::balanced_bce, {kGamma, kIgnore, kReduction}},
+      {"balanced_bce", Kind::balanced_bce, {kGamma, kIgnore, kReduction, kClassWeights}},
       {"bce",
        Kind::bce,
        {kSmooth,
@@ -46,7 +46,8 @@ const std::vector<KnownLoss>& known_losses() {
         kSmooth,
         {"iterations", &LossTerm::iterations},
         kIgnore,
-        kReduction}},
+        kReduction,
+        kClassWeights}},
       {"ce_focal", Kind::ce_focal, focal},
       {"dice", Kind::dice, region},
       {"focal",
@@ -60,20 +61,26 @@ const std::vector<KnownLoss>& known_losses() {
         kClassWeights}},
       {"focal_cosine",
        Kind::focal_cosine,
-       {kAlpha, kGamma, {"xent", &LossTerm::xent}, kIgnore, kReduction}},
+       {kAlpha, kGamma, {"xent", &LossTerm::xent}, kIgnore, kReduction, kClassWeights}},
       {"jaccard", Kind::jaccard, region},
-      {"log_cosh", Kind::log_cosh, {kIgnore, kReduction}},
+      {"log_cosh", Kind::log_cosh, {kIgnore, kReduction, kClassWeights}},
       {"log_cosh_dice", Kind::log_cosh_dice, region},
       {"lovasz", Kind::lovasz, {kIgnore, {"per_image", nullptr, nullptr, &LossTerm::per_image}}},
       {"mcc", Kind::mcc, {kEps, kIgnore}},
-      {"quality_focal", Kind::quality_focal, {kBeta, kIgnore, kReduction, kNormalized}},
-      {"soft_f1", Kind::soft_f1, {kEps, kIgnore}},
+      {"quality_focal",
+       Kind::quality_focal,
+       {kBeta, kIgnore, kReduction, kNormalized, kClassWeights}},
+      {"soft_f1", Kind::soft_f1, {kEps, kIgnore, kClassWeights}},
       {"softce", Kind::softce, {kSmooth, kIgnore, kReduction, kClassWeights}},
       {"softmax_focal", Kind::softmax_focal, focal},
       {"tversky", Kind::tversky, tversky},
       {"wing",
        Kind::wing,
-       {{"width", &LossTerm::width}, {"curvature", &LossTerm::curvature}, kIgnore, kReduction}}};
+       {{"width", &LossTerm::width},
+        {"curvature", &LossTerm::curvature},
+        kIgnore,
+        kReduction,
+        kClassWeights}}};
   return known;
 }
 

@@ -2,6 +2,8 @@
 // pass of its own for the sums and one for the gradient.
 #pragma once
 
+#include <vector>
+
 #include "kernels/kernel.h"
 #include "kernels/loss.h"
 #include "kernels/loss_formulas.h"
@@ -16,6 +18,9 @@ struct FormulaLoss {
   bool sum = false;         // the sum over the pixels instead of the mean
   bool normalized = false;  // divided by the sum of the formula's factors
   LossFormula formula = {};
+  /// One per channel, for the elements of it, or per class, for the pixels of that label; each
+  /// entry's loss is multiplied before the mean, whose divisor stays. Empty: all 1.
+  std::vector<double> class_weights = {};
 };
 
 /// logits, label -> slopes (2 doubles: derivatives by the sums of the pixels' values and factors),

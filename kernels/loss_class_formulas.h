@@ -29,19 +29,20 @@ struct SoftmaxFocal {
 };
 
 /// pytorch-toolbelt's CrossEntropyFocalLoss: binary cross-entropies of the logits, each times a
-/// focal factor of the softmax's error there.
+/// focal factor of the softmax's error there and the weight of the logit's class.
 struct CrossEntropyFocal {
   FocalFactor focal;
 
   struct Term {
-    double q, y, f, df, entropy;  // df: by q
+    double q, y, weight, f, df, entropy;  // df: by q
   };
   template <class Pixel>
   FJORD_HD Term term(const Pixel& pixel, double log_sum, int c) const {
     const double z = pixel.z(c), y = pixel.y(c), q = std::exp(z - log_sum);
     const double d = (1 - y) * q + y * (1 - q), entropy = Bce<double>{0, 1}.value(z, y);
-    if (focal.full(d)) return {q, y, 1, 0, entropy};
-    return {q, y, focal.at(d), focal.slope(d) * (1 - 2 * y), entropy};
+    const double weight = pixel.weight(c);
+    if (focal.full(d)) return {q, y, weight, 1, 0, entropy};
+    return {q, y, weight, focal.at(d), focal.slope(d) * (1 - 2 * y), entropy};
   }
   template <class Pixel>
   FJORD_HD FormulaPart value(const Pixel& pixel) const {
@@ -49,7 +50,7 @@ struct CrossEntropyFocal {
     FormulaPart sum;
     for (int c = 0; c < pixel.classes; ++c) {
       const Term one = term(pixel, log_sum, c);
-      sum.value += one.f * one.entropy;
+      sum.value += one.weight * one.f * one.entropy;
       sum.factor += one.f;
     }
     return sum;
@@ -60,12 +61,13 @@ struct CrossEntropyFocal {
     FormulaPart mean;  // of the derivatives by q, under q
     for (int c = 0; c < pixel.classes; ++c) {
       const Term one = term(pixel, log_sum, c);
-      mean.value += one.q * one.df * one.entropy;
+      mean.value += one.weight * one.q * one.df * one.entropy;
       mean.factor += one.q * one.df;
     }
     for (int c = 0; c < pixel.classes; ++c) {
       const Term one = term(pixel, log_sum, c);
-      sink(c, {one.q * (one.df * one.entropy - mean.value) + one.f * (sigmoid(pixel.z(c)) - one.y),
+      const double along = one.f * (sigmoid(pixel.z(c)) - one.y);
+      sink(c, {one.q * (one.weight * one.df * one.entropy - mean.value) + one.weight * along,
                one.q * (one.df - mean.factor)});
     }
   }

@@ -1,6 +1,7 @@
 // Losses of one logit against its label, and what all formulas of a pixel share. In double: they
-// iterate and raise to powers, and none of them is a default. A pixel has `classes`, logits z(c)
-// and labels y(c); that of a label of its own (binary, multi-label) has one class.
+// iterate and raise to powers, and none of them is a default. A pixel has `classes`, logits z(c),
+// labels y(c) and weights weight(c), own_weight() that of its label; that of a label of its own
+// (binary, multi-label) has one class.
 #pragma once
 
 #include "kernels/loss_math.h"

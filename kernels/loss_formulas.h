@@ -33,6 +33,26 @@ struct FormulaSums {
   double value = 0, factor = 0, ones = 0, zeros = 0;
 };
 
+/// A formula times the weight of its pixel's class; `whole`: of both its sums, where both are loss.
+template <class Formula>
+struct Weighted {
+  Formula formula;
+  bool whole = false;
+
+  FJORD_HD FormulaPart times(double weight, const FormulaPart& part) const {
+    return {weight * part.value, whole ? weight * part.factor : part.factor};
+  }
+  template <class Pixel>
+  FJORD_HD FormulaPart value(const Pixel& pixel) const {
+    return times(pixel.own_weight(), formula.value(pixel));
+  }
+  template <class Pixel, class Sink>
+  FJORD_HD void gradient(const Pixel& pixel, const Sink& sink) const {
+    const double weight = pixel.own_weight();
+    formula.gradient(pixel, [&](int c, const FormulaPart& by) { sink(c, times(weight, by)); });
+  }
+};
+
 /// body(formula) for the formula of that kind.
 template <class Body>
 FJORD_HD void with_formula(const LossFormula& f, const Body& body) {
@@ -40,21 +60,21 @@ FJORD_HD void with_formula(const LossFormula& f, const Body& body) {
   const FocalFactor focal{f.gamma, f.threshold};
   switch (f.kind) {
     case Kind::balanced_bce:
-      return body(BalancedBce{});
+      return body(Weighted<BalancedBce>{{}, true});
     case Kind::bi_tempered:
-      return body(BiTempered{f.t1, f.t2, f.smooth, f.iterations});
+      return body(Weighted<BiTempered>{{f.t1, f.t2, f.smooth, f.iterations}});
     case Kind::ce_focal:
       return body(CrossEntropyFocal{focal});
     case Kind::focal_cosine:
-      return body(FocalCosine{f.alpha, f.xent, focal});
+      return body(Weighted<FocalCosine>{{f.alpha, f.xent, focal}});
     case Kind::log_cosh:
-      return body(LogCosh{});
+      return body(Weighted<LogCosh>{});
     case Kind::quality_focal:
-      return body(QualityFocal{f.gamma});
+      return body(Weighted<QualityFocal>{{f.gamma}});
     case Kind::softmax_focal:
-      return body(SoftmaxFocal{focal});
+      return body(Weighted<SoftmaxFocal>{{focal}});
     case Kind::wing:
-      return body(Wing{f.width, f.curvature});
+      return body(Weighted<Wing>{{f.width, f.curvature}});
   }
 }
 

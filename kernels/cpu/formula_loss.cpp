@@ -12,11 +12,14 @@ namespace {
 struct FormulaPixel {
   const float* logits;
   int classes;
-  int label;     // class, where there are several
-  double truth;  // label of one logit
+  int label;              // class, where there are several
+  double truth;           // label of one logit
+  const double* weights;  // of the classes, or of the logit's channel; none: 1
 
   double z(int c) const { return static_cast<double>(logits[c]); }
   double y(int c) const { return classes == 1 ? truth : c == label ? 1 : 0; }
+  double weight(int c) const { return weights ? weights[c] : 1; }
+  double own_weight() const { return weight(label); }
 };
 
 // What both passes read.
@@ -38,7 +41,9 @@ struct FormulaInput {
   std::int64_t count() const { return elements ? logits.shape().count() : logits.shape().pixels(); }
   // False where the label is ignored.
   bool read(std::int64_t i, FormulaPixel& pixel) const {
-    pixel = {logits.as<float>() + i * classes, classes, 0, 0};
+    pixel = {logits.as<float>() + i * classes, classes, 0, 0, nullptr};
+    if (!loss.class_weights.empty())
+      pixel.weights = loss.class_weights.data() + (elements ? i % logits.shape().c : 0);
     if (elements) {
       pixel.truth = static_cast<double>(labels[i]);
       return labels.counts(i);

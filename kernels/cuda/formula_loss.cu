@@ -34,21 +34,40 @@ struct FormulaPixel {
   std::int64_t first;
   int classes, label;
   double truth;
+  const double* weights;  // of the classes, or of the logit's channel; none: 1
 
   __device__ double z(int c) const { return logits.at(first + c); }
   __device__ double y(int c) const { return classes == 1 ? truth : c == label ? 1 : 0; }
+  __device__ double weight(int c) const { return weights ? weights[c] : 1; }
+  __device__ double own_weight() const { return weight(classes == 1 ? 0 : label); }
 };
+
+// A kernel's argument; shared memory holds what the pixels read.
+struct FormulaWeights {
+  int count = 0;
+  double values[kMostClasses] = {};
+};
+
+// Every thread of the block calls it; none where there are none.
+__device__ const double* load_weights(const FormulaWeights& weights, double* shared) {
+  if (weights.count == 0) return nullptr;
+  for (int i = static_cast<int>(threadIdx.x); i < weights.count; i += kThreads)
+    shared[i] = weights.values[i];
+  __syncthreads();
+  return shared;
+}
 
 // What both passes read.
 struct FormulaInput {
   AnyFloats logits, label;
   std::int64_t count;
-  int classes, ignored;
+  int classes, channels, ignored;
   LossFormula formula;
 
   // False where the label is ignored.
-  __device__ bool read(std::int64_t i, FormulaPixel& pixel) const {
-    pixel = {logits, i * classes, classes, 0, label.at(i)};
+  __device__ bool read(std::int64_t i, const double* weights, FormulaPixel& pixel) const {
+    pixel = {logits, i * classes, classes, 0, label.at(i), weights};
+    if (weights && classes == 1) pixel.weights += i % channels;
     if (ignored != INT_MIN && pixel.truth == ignored) return false;
     if (label.type != DType::u8) return true;
     pixel.label = static_cast<int>(pixel.truth);
@@ -59,9 +78,19 @@ struct FormulaInput {
 FormulaInput input_of(In logits, In label, const FormulaLoss& loss) {
   const Shape s = logits.shape();
   const bool elements = loss.label.form == LabelForm::elements;
-  return {{logits.as<void>(), logits.dtype()}, {label.as<void>(), label.dtype()},
-          elements ? s.count() : s.pixels(),   elements ? 1 : static_cast<int>(s.c),
-          ignored_label(loss.label),           loss.formula};
+  return {{logits.as<void>(), logits.dtype()},
+          {label.as<void>(), label.dtype()},
+          elements ? s.count() : s.pixels(),
+          elements ? 1 : static_cast<int>(s.c),
+          static_cast<int>(s.c),
+          ignored_label(loss.label),
+          loss.formula};
+}
+
+FormulaWeights weights_of(const FormulaLoss& loss) {
+  FormulaWeights weights{static_cast<int>(loss.class_weights.size())};
+  std::copy(loss.class_weights.begin(), loss.class_weights.end(), weights.values);
+  return weights;
 }
 
 // The block's or the grid's sums of four doubles a thread, in thread 0.
@@ -94,14 +123,15 @@ struct AddValue {
 };
 
 __global__ void __launch_bounds__(kThreads, 2)
-    formula_sums(FormulaInput input, FormulaSums* partial) {
+    formula_sums(FormulaInput input, FormulaWeights weights, FormulaSums* partial) {
   auto* const shared = dynamic_shared<double>();
+  const double* const by_class = load_weights(weights, shared + kThreads / 32);
   FormulaSums sums;
   const std::int64_t step = std::int64_t{gridDim.x} * kThreads;
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < input.count;
        i += step) {
     FormulaPixel pixel;
-    if (input.read(i, pixel)) with_formula(input.formula, AddValue{pixel, sums});
+    if (input.read(i, by_class, pixel)) with_formula(input.formula, AddValue{pixel, sums});
   }
   sums = sum_all(sums, shared);
   if (threadIdx.x == 0) partial[blockIdx.x] = sums;
@@ -126,7 +156,8 @@ void forward(In logits, In label, Out slopes, Out loss, const FormulaLoss& of, S
   auto* const partial =
       reinterpret_cast<FormulaSums*>(workspace(stream, blocks * sizeof(FormulaSums)));
   constexpr std::size_t shared = sizeof(double) * kThreads / 32;
-  launch(formula_sums, blocks, kThreads, shared, stream, input, partial);
+  launch(formula_sums, blocks, kThreads, shared + sizeof(double) * of.class_weights.size(), stream,
+         input, weights_of(of), partial);
   launch(finish_formula, 1, kThreads, shared, stream, partial, static_cast<int>(blocks), of.formula,
          formula_mean(of, logits.shape()), slopes.as<double>(), loss.as<float>(),
          loss.write == Write::add);
@@ -167,8 +198,9 @@ struct AddGradient {
 };
 
 __global__ void __launch_bounds__(kThreads, 2)
-    formula_gradient(FormulaInput input, const double* slopes, const float* scale,
-                     WriteGradient to) {
+    formula_gradient(FormulaInput input, FormulaWeights weights, const double* slopes,
+                     const float* scale, WriteGradient to) {
+  const double* const by_class = load_weights(weights, dynamic_shared<double>());
   const double factor = scale ? static_cast<double>(*scale) : 1;
   to.by_value = factor * slopes[0];
   to.by_factor = factor * slopes[1];
@@ -177,7 +209,7 @@ __global__ void __launch_bounds__(kThreads, 2)
        i += step) {
     FormulaPixel pixel;
     to.first = i * input.classes;
-    if (input.read(i, pixel))
+    if (input.read(i, by_class, pixel))
       with_formula(input.formula, AddGradient{pixel, to});
     else
       for (int c = 0; c < input.classes; ++c) to(c, {});
@@ -188,8 +220,9 @@ void backward(In logits, In label, In slopes, In scale, Out dlogits, const Formu
               Stream& stream) {
   const FormulaInput input = input_of(logits, label, of);
   const WriteGradient to{dlogits.as<void>(), dlogits.dtype(), 0, 0, 0, dlogits.write == Write::add};
-  launch(formula_gradient, blocks_for(input.count), kThreads, 0, stream, input, slopes.as<double>(),
-         scale ? scale.as<float>() : nullptr, to);
+  launch(formula_gradient, blocks_for(input.count), kThreads,
+         sizeof(double) * of.class_weights.size(), stream, input, weights_of(of),
+         slopes.as<double>(), scale ? scale.as<float>() : nullptr, to);
 }
 
 }  // namespace

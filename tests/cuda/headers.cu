@@ -50,6 +50,8 @@ struct AnyPixel {
 
   __device__ double z(int c) const { return values[c]; }
   __device__ double y(int c) const { return c == 0; }
+  __device__ double weight(int c) const { return values[c]; }
+  __device__ double own_weight() const { return weight(0); }
 };
 struct UseFormula {
   AnyPixel pixel;

@@ -22,6 +22,8 @@ FormulaLoss formula_of(const Setting& s, Kind kind, Write mode) {
   loss.formula.threshold = kind == Kind::softmax_focal ? 0.4 : 0;
   loss.formula.t2 = kind == Kind::bi_tempered ? 1 : 1.4;
   loss.formula.smooth = kind == Kind::bi_tempered ? 0.1 : 0;
+  for (std::int64_t c = 0; c < s.logits.c; ++c)
+    loss.class_weights.push_back(0.5 + 0.25 * static_cast<double>(c));
   return loss;
 }
 

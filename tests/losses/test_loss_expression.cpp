@@ -162,6 +162,14 @@ TEST_CASE("class weights are checked, given to every term that takes them") {
   e.class_weights = {1, 2};
   CHECK(refusal(e, kClasses, kPixels, DType::u8).find("2 values for 3 channels") !=
         std::string::npos);
+  CHECK(loss_kernels(parse_loss("softmax_focal(class_weights=[1, 2, 3])"), kClasses, kPixels,
+                     DType::u8)
+            .formulas.at(0)
+            .class_weights == std::vector<double>{1, 2, 3});
+  e = parse_loss("0.5*lovasz+0.5*bi_tempered");
+  e.class_weights = {3, 2, 1};
+  CHECK(loss_kernels(e, kClasses, kPixels, DType::u8).formulas.at(0).class_weights ==
+        std::vector<double>{3, 2, 1});
   e = parse_loss("lovasz");
   e.class_weights = {1, 2, 3};
   CHECK(refusal(e, kClasses, kPixels, DType::u8).find("none of its losses takes class weights") !=

@@ -43,6 +43,11 @@ const std::vector<const char*> kElementLosses{"dice",
                                               "quality_focal(normalized=true)",
                                               "wing(width=2)",
                                               "0.5*dice+0.5*bce+0.2*lovasz+0.3*focal+0.1*wing"};
+const std::vector<const char*> kChannelLosses{
+    "balanced_bce(gamma=1.5, class_weights=[1, 2, 3])",
+    "bi_tempered(iterations=60, class_weights=[1, 2, 3])", "log_cosh(class_weights=[1, 2, 3])",
+    "quality_focal(normalized=true, class_weights=[1, 2, 3])",
+    "wing(class_weights=[1, 2, 3])+dice"};
 const std::vector<const char*> kClassLosses{
     "dice",
     "jaccard(log_loss=true, smooth=0.5)",
@@ -61,9 +66,14 @@ const std::vector<const char*> kClassLosses{
     "bi_tempered(t1=0.5, t2=1, smooth=0.2)",
     "ce_focal",
     "ce_focal(gamma=1.5, reduced_threshold=0.4, normalized=true)",
+    "ce_focal(gamma=1.5, normalized=true, class_weights=[1, 2, 3])",
     "focal_cosine(alpha=2, gamma=1.5)",
+    "focal_cosine(class_weights=[1, 2, 3])",
+    "bi_tempered(iterations=60, class_weights=[1, 2, 3])",
+    "soft_f1(class_weights=[1, 2, 3])",
     "softmax_focal(gamma=1.5)",
     "softmax_focal(reduced_threshold=0.4, normalized=true)",
+    "softmax_focal(normalized=true, class_weights=[1, 2, 3])",
     "focal_cosine+bi_tempered(iterations=60)",
     "0.3*focal+0.5*lovasz+0.5*softce(smooth=0.1)+0.1*dice+0.1*softmax_focal"};
 
@@ -80,10 +90,12 @@ std::vector<Problem> problems() {
   for (double& t : many.values) t = t == 255 ? t : std::round(t);
   std::vector<const char*> binary{"mcc", "0.5*mcc(eps=0.1)+dice", "soft_f1"};
   binary.insert(binary.end(), kElementLosses.begin(), kElementLosses.end());
+  std::vector<const char*> channels = kChannelLosses;
+  channels.insert(channels.end(), kElementLosses.begin(), kElementLosses.end());
   return {{"binary", one, golden::tensor("losses.logits", one, 3), label(one, true, 2), binary},
           {"soft binary", one, golden::tensor("losses.logits", one, 3), label(one, false, 2),
            kElementLosses},
-          {"multi-label", three, golden::tensor("losses.logits", three, 3), many, kElementLosses},
+          {"multi-label", three, golden::tensor("losses.logits", three, 3), many, channels},
           {"classes", three, golden::tensor("losses.logits", three, 3), label(pixels, true, 3),
            kClassLosses}};
 }

@@ -68,6 +68,39 @@ def log_cosh_dice(**options):
 
 
 t = toolbelt
+WEIGHTS = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+
+
+def by_label(loss):
+    """The unreduced loss of each pixel times the weight of its class, before the mean."""
+    return lambda z, y: (by_pixel(loss)(z, y) * WEIGHTS[y.reshape(-1)]).mean()
+
+
+def by_channel(loss):
+    """The unreduced loss of each logit times the weight of its channel, before the mean."""
+    return lambda z, y: (loss(z, y) * WEIGHTS.reshape(1, 4, 1, 1)).mean()
+
+
+def weighted_entries():
+    weights = "class_weights=[1, 2, 3, 4]"
+    focal = dict(gamma=1.5, ignore_index=255)
+    yield ("CrossEntropyFocal(cw)", f"ce_focal({weights})", "lg", "tm",
+           t.CrossEntropyFocalLoss(class_weights=WEIGHTS))
+    yield ("CrossEntropyFocal(cw,ignore)", f"ce_focal(gamma=1.5, ignore=255, {weights})", "lg", "tmi",
+           t.CrossEntropyFocalLoss(class_weights=WEIGHTS, **focal))
+    yield ("CrossEntropyFocal(cw,normalized)", f"ce_focal(normalized=true, {weights})", "lg", "tm",
+           t.CrossEntropyFocalLoss(class_weights=WEIGHTS, normalized=True))
+    yield ("SoftmaxFocal(cw)", f"softmax_focal({weights})", "lg", "tm",
+           by_label(lambda z, y: softmax_focal_loss_with_logits(z, y, reduction="none")))
+    yield ("BiTempered(cw)", f"bi_tempered({weights})", "lg", "tm",
+           by_label(t.BiTemperedLogisticLoss(0.8, 1.4, reduction="none")))
+    yield ("QualityFocal(ml,cw)", f"quality_focal({weights})", "lg", "tl",
+           by_channel(t.QualityFocalLoss(reduction="none")))
+    yield ("BalancedBCE(ml,cw)", f"balanced_bce({weights})", "lg", "tl",
+           by_channel(t.BalancedBCEWithLogitsLoss(reduction="none")))
+    yield "Wing(ml,cw)", f"wing({weights})", "lg", "tl", by_channel(t.WingLoss(reduction="none"))
+
+
 ENTRIES = [
     ("BalancedBCE", "balanced_bce", "lb", "tb", t.BalancedBCEWithLogitsLoss()),
     ("BalancedBCE(gamma=2)", "balanced_bce(gamma=2)", "lb", "tb", t.BalancedBCEWithLogitsLoss(gamma=2)),
@@ -111,6 +144,7 @@ ENTRIES = [
      lambda z, y: softmax_focal_loss_with_logits(z, y, gamma=1.5, normalized=True)),
     ("SoftmaxFocal(reduced)", "softmax_focal(reduced_threshold=0.4, reduction=sum)", "lg", "tm",
      lambda z, y: softmax_focal_loss_with_logits(z, y, reduced_threshold=0.4, reduction="sum")),
+    *weighted_entries(),
     ("BinarySoftF1", "soft_f1", "lb", "tb",
      lambda z, y: t.BinarySoftF1Loss()(z.reshape(-1), y.reshape(-1))),
     ("BinarySoftF1(ignore)", "soft_f1(ignore=255)", "lb", "tbi",

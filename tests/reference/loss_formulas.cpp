@@ -42,14 +42,15 @@ Part softmax_focal(const LossFormula& f, const Duals& z, const std::vector<doubl
   return {factor * -log(p_t), factor};
 }
 
-Part ce_focal(const LossFormula& f, const Duals& z, const std::vector<double>& y) {
+Part ce_focal(const LossFormula& f, const Duals& z, const std::vector<double>& y,
+              const std::vector<double>& weights) {
   const Duals q = softmax(z);
   Part sum;
   for (std::size_t c = 0; c < z.size(); ++c) {
     const Dual wrong = (1 - y[c]) * q[c] + y[c] * (1 - q[c]);
     const bool whole = wrong.x < f.threshold;
     const Dual factor = whole ? 1 : pow(f.threshold > 0 ? wrong / f.threshold : wrong, f.gamma);
-    sum.value = sum.value + factor * cross_entropy(z[c], y[c]);
+    sum.value = sum.value + (weights.empty() ? 1 : weights[c]) * factor * cross_entropy(z[c], y[c]);
     sum.factor = sum.factor + factor;
   }
   return sum;
@@ -110,7 +111,8 @@ Part bi_tempered(const LossFormula& f, Duals z, std::vector<double> y) {
   return {sum, 0};
 }
 
-Part part(const LossFormula& f, const Duals& z, const std::vector<double>& y) {
+Part part(const LossFormula& f, const Duals& z, const std::vector<double>& y,
+          const std::vector<double>& weights) {
   const Dual difference = abs(z[0] - y[0]);
   const Dual p = exp(-softplus(-z[0]));
   switch (f.kind) {
@@ -128,7 +130,7 @@ Part part(const LossFormula& f, const Duals& z, const std::vector<double>& y) {
     case LossFormula::Kind::softmax_focal:
       return softmax_focal(f, z, y);
     case LossFormula::Kind::ce_focal:
-      return ce_focal(f, z, y);
+      return ce_focal(f, z, y, weights);
     case LossFormula::Kind::focal_cosine:
       return focal_cosine(f, z, y);
     case LossFormula::Kind::bi_tempered:
@@ -156,7 +158,17 @@ struct Entries {
       z.emplace_back(problem.z[i * each() + c], c == logit ? 1.0 : 0.0);
       y.push_back(!problem.by_class() ? label(i) : label(i) == static_cast<double>(c) ? 1 : 0);
     }
-    return part(loss.formula, z, y);
+    Part one = part(loss.formula, z, y, loss.class_weights);
+    const double weight = own_weight(i);
+    one.value = weight * one.value;
+    if (loss.formula.kind == LossFormula::Kind::balanced_bce) one.factor = weight * one.factor;
+    return one;
+  }
+  // Of the label's class or of the channel; ce_focal weighs each logit by itself.
+  double own_weight(std::int64_t i) const {
+    if (loss.class_weights.empty() || loss.formula.kind == LossFormula::Kind::ce_focal) return 1;
+    const double c = problem.by_class() ? label(i) : static_cast<double>(i % problem.shape.c);
+    return loss.class_weights[static_cast<std::size_t>(c)];
   }
 };
 
