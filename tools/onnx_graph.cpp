@@ -32,6 +32,7 @@ void OnnxGraph::write(const Word& word) {
       {"conv2d", &OnnxGraph::bare_convolution},
       {"conv_transpose2d", &OnnxGraph::transposed_convolution},
       {"batch_norm", &OnnxGraph::batch_norm},
+      {"instance_norm", &OnnxGraph::instance_norm},
       {"max_pool", &OnnxGraph::max_pool},
       {"avg_pool", &OnnxGraph::avg_pool},
       {"pad", &OnnxGraph::pad},
@@ -150,11 +151,23 @@ void OnnxGraph::batch_norm(const Word& word) {
   std::vector<std::string> inputs = {name_of(word.inputs[0])};
   for (int i = 1; i <= 4; ++i) inputs.push_back(parameter(word.inputs[i]));
   const std::string y = node("BatchNormalization", inputs);
+  epsilon(word);
+  names_[word.output] = residual_and_act(word, y);
+}
+
+void OnnxGraph::instance_norm(const Word& word) {
+  const std::string y =
+      node("InstanceNormalization",
+           {name_of(word.inputs[0]), parameter(word.inputs[1]), parameter(word.inputs[2])});
+  epsilon(word);
+  names_[word.output] = activation(act_of(word), y);
+}
+
+void OnnxGraph::epsilon(const Word& norm) {
   onnx::AttributeProto& eps = *last().add_attribute();
   eps.set_name("epsilon");
   eps.set_type(onnx::AttributeProto::FLOAT);
-  eps.set_f(static_cast<float>(word.attributes.at("eps")));
-  names_[word.output] = residual_and_act(word, y);
+  eps.set_f(static_cast<float>(norm.attributes.at("eps")));
 }
 
 std::string OnnxGraph::residual_and_act(const Word& norm, std::string value) {

@@ -35,6 +35,8 @@ class OnnxGraph {
   void convolution(const Word& word, const Word* norm);
   void transposed_convolution(const Word& word);
   void batch_norm(const Word& word);
+  void instance_norm(const Word& word);
+  void epsilon(const Word& norm);
   std::string residual_and_act(const Word& norm, std::string value);
   std::string activation(Act act, const std::string& x);
   void window(const Word& word);

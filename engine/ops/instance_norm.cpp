@@ -14,7 +14,8 @@ Tensor instance_norm(Net net, Tensor x, InstanceNorm options) {
   const Tensor y = net.tensor(x.shape(), "norm");
   const Tensor vectors = net.exact_tensor({x.n(), 1, 5, x.c()}, "vectors");
   y.slot->needs_grad = x.needs_grad() || gamma.needs_grad();
-  net.word("instance_norm", {x, gamma, beta}, y, {{"eps", options.eps}});
+  net.word("instance_norm", {x, gamma, beta}, y,
+           {{"eps", options.eps}, {"act", static_cast<double>(options.act)}});
   net.record(instance_norm_forward, in(net.materialize(x)), in(gamma), in(beta), out(y),
              out(vectors), options.act, BatchNorm{.eps = options.eps});
   net.on_backward(y, [=] {

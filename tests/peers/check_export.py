@@ -15,6 +15,7 @@ MODELS = [*(("Unet", encoder, {}) for encoder in ("resnet34", "mobilenet_v2", "e
                                                   "resnext50_32x4d", "timm-resnest14d")),
           ("Linknet", "resnet34", {}), ("UnetPlusPlus", "resnet34", {"decoder_attention_type": "scse"}),
           ("MAnet", "resnet34", {}), ("MAnet", "timm-resnest14d", {}),
+          ("Unet", "resnet18", {"decoder_use_norm": {"type": "instancenorm", "affine": True}}),
           *(("Unet", "resnet18", {"decoder_interpolation": mode}) for mode in ("bilinear", "bicubic", "nearest-exact"))]
 
 
@@ -37,7 +38,8 @@ def seconds(run, times=5):
 def check(checks, architecture, encoder, options):
     model = calm(enliven(getattr(smp, architecture)(encoder, encoder_weights=None, classes=3,
                                                     in_channels=4, **options)))
-    name = "-".join([architecture, encoder, *options.values()])
+    words = (value["type"] if isinstance(value, dict) else value for value in options.values())
+    name = "-".join([architecture, encoder, *words])
     folder, ours = checks.folder / name, checks.folder / f"{name}.onnx"
     model.save_pretrained(folder)
     checks.run("fjord-export", folder, ours)
