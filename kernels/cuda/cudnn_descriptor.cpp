@@ -82,6 +82,9 @@ Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, cudnnConvolutionMo
 Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, cudnnPointwiseMode_t value) {
   return put(name, CUDNN_TYPE_POINTWISE_MODE, 1, &value);
 }
+Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, cudnnNanPropagation_t value) {
+  return put(name, CUDNN_TYPE_NAN_PROPOGATION, 1, &value);
+}
 Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, cudnnReduceTensorOp_t value) {
   return put(name, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &value);
 }

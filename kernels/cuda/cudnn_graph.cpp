@@ -119,6 +119,9 @@ struct Builder {
     Descriptor what(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     what.set(CUDNN_ATTR_POINTWISE_MODE, mode);
     what.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
+    // A model that has gone wrong shows it: ReLU makes 0 of a NaN otherwise.
+    if (mode == CUDNN_POINTWISE_RELU_FWD)
+      what.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_PROPAGATE_NAN);
     what.finalize("cuDNN pointwise");
     const std::size_t kept = keep(std::move(what));
     Descriptor d(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);

@@ -181,7 +181,7 @@ void compute(const ConvProblem& p, const ConvOperands& operands) {
       value +=
           static_cast<const float*>(operands.bias)[i % static_cast<std::size_t>(shapes.result.c)];
     if (p.epilogue.residual) value += value_at(operands.residual, p.dtype, i);
-    if (p.epilogue.relu) value = value > 0 ? value : 0;
+    if (p.epilogue.relu) value = value < 0 ? 0 : value;  // a NaN stays a NaN
     if (p.epilogue.sums == ConvSums::gradients &&
         !passes(p, operands.sums, i, i % static_cast<std::size_t>(shapes.result.c)))
       value = 0;

@@ -1,6 +1,10 @@
 // Inference by the CUDA backend on the emulated card, normalisation folded, beside the CPU's.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "engine/evaluator.h"
 #include "tests/cuda/step/twins.h"
 
@@ -52,4 +56,19 @@ TEST_CASE("folded inference on the card equals the CPU's, and follows the weight
   }
   for (Predictor* predictor : {&fp32, &bf16})
     CHECK(predictor->evaluator.report(image).find("conv_inference") != std::string::npos);
+}
+
+TEST_CASE("a NaN in the image is a NaN in the logits: no ReLU makes 0 of it") {
+  enable_backends();
+  const TwinOptions options;
+  Twin cuda(options, Backend::cuda, Precision::fp32);
+  const Shape image{1, 32, 32, 3};
+  std::vector<float> pixels(static_cast<std::size_t>(image.count()), 0.5f);
+  pixels[pixels.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    Predictor predictor(options, cuda, precision);
+    const float* logits = predictor.evaluator.predict(image, pixels.data());
+    // The deepest level sees one pixel at this size, so that the whole mask depends on it.
+    CHECK(std::all_of(logits, logits + image.pixels(), [](float v) { return std::isnan(v); }));
+  }
 }
