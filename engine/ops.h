@@ -120,8 +120,8 @@ Tensor resize(Net net, Tensor x, std::int64_t h, std::int64_t w, Interpolation m
 /// The weighted sum of losses of an expression: a resident scalar (1 x 1 x 1 x 1). `label` is
 /// n x h x w x 1 u8 (class, or 0/1 for one class), or n x h x w x c, u8 or of the tape's dtype, for
 /// multi-label and soft targets. The gradient, not the loss, is multiplied by `scale` (one f32 that
-/// is read when the step runs) where one is given.
+/// is read when the step runs) where one is given; the loss is added to `sum`, where one is given.
 Tensor loss(Net net, Tensor logits, Tensor label, const LossExpression& expression,
-            Tensor scale = {});
+            Tensor scale = {}, Tensor sum = {});
 
 }  // namespace fjord

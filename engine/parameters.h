@@ -38,11 +38,12 @@ struct Parameter {
   bool matrix = false;  // a filter of 1 x 1 that has two dimensions in files (K, C)
   Role role = Role::weight;
   Init init = Init::zeros;
-  bool trained = false;     // some recorded backward pass writes its gradient
-  double momentum = 0;      // of a statistic: its step to each training batch's; 0: none is made
-  std::int64_t offset = 0;  // elements from the start of its role's flat buffer
-  Buffer value, gradient;   // views into the flat buffers, bound by allocate()
-  Buffer shadow;            // the value in 16 bits, where a plan asked for it (make_shadow)
+  bool training_only = false;  // in no model file
+  bool trained = false;        // some recorded backward pass writes its gradient
+  double momentum = 0;         // of a statistic: its step to each training batch's; 0: none is made
+  std::int64_t offset = 0;     // elements from the start of its role's flat buffer
+  Buffer value, gradient;      // views into the flat buffers, bound by allocate()
+  Buffer shadow;               // the value in 16 bits, where a plan asked for it (make_shadow)
 
   std::int64_t count() const { return shape.count(); }
   /// The shape in files: PyTorch's order.

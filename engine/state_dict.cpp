@@ -231,6 +231,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
   Mismatch mismatch;
   std::vector<Assignment> assignments;
   for (Parameter& parameter : parameters.all()) {
+    if (parameter.training_only) continue;
     const auto found = tensors.find(parameter.name);
     if (found == tensors.end()) {
       if (parameter.role == Role::counter)
@@ -254,6 +255,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
 std::vector<TensorSource> tensor_sources(const Parameters& parameters, const std::string& file) {
   std::vector<TensorSource> sources;
   for (const Parameter& p : parameters.all()) {
+    if (p.training_only) continue;
     if (p.role == Role::counter)
       sources.push_back({p.name, FileType::i64, {}, [&parameters, &p](const Sink& sink) {
                            const std::int64_t count = parameters.count(p);

@@ -20,13 +20,13 @@ struct Loaded {
   std::vector<std::string> notes;
 };
 
-/// Fills the (allocated) parameters from a file that has exactly their tensors; missing
-/// num_batches_tracked become 0. Checks structure (exit 4), then values (7), then the hash (4);
-/// after a failure the parameters hold a mixture and must not be used.
+/// Fills the (allocated) parameters but those of training alone from a file that has exactly their
+/// tensors; missing num_batches_tracked become 0. Checks structure (exit 4), then values (7), then
+/// the hash (4); after a failure the parameters hold a mixture and must not be used.
 Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters);
 
-/// Writes all parameters, atomically. Throws Error{numeric} rather than save values that a load
-/// refuses. Returns the hash.
+/// Writes all parameters but those of training alone, atomically. Throws Error{numeric} rather than
+/// save values that a load refuses. Returns the hash.
 std::string save_state_dict(const std::filesystem::path& path, const Parameters& parameters,
                             const Metadata& metadata);
 

@@ -26,6 +26,7 @@ Tensor parameter_tensor(const Net& net, std::string_view name, Shape shape, bool
                         Init init) {
   const std::string key = net.path + std::string(name);
   Parameter& parameter = net.tape->parameters.get(key, shape, filter, role, init);
+  parameter.training_only = net.aside;
   Tensor& tensor = net.tape->parameter_tensors[key];
   if (tensor) return tensor;
   const bool copied = filter && size_of(net.tape->options.dtype) == 2;

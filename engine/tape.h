@@ -76,6 +76,13 @@ struct Word {
   int integer(const std::string& name) const { return static_cast<int>(attributes.at(name)); }
 };
 
+/// Logits of a node inside the network, n x h x w x classes, held against the label as well while
+/// training: their loss counts `weight` times.
+struct InnerLogits {
+  Tensor logits;
+  double weight = 1;
+};
+
 /// A slot of Kind::kept and the memory that it shares with those of other tapes.
 struct KeptSlot {
   Slot* slot = nullptr;
@@ -99,6 +106,7 @@ struct Tape {
   bool in_backward = false;
   std::vector<Pass> passes;  // printed with the plan
   std::vector<Word> words;
+  std::vector<InnerLogits> inner_logits;
   std::map<std::string, Tensor> parameter_tensors;
 };
 
@@ -109,12 +117,24 @@ struct Net {
   std::string path;
   bool frozen = false;     // below here: evaluation mode, parameters without gradient
   bool runs_once = false;  // steps go to Tape::once
+  bool aside = false;      // below here: parameters of training alone, which no model file has
 
   Net operator/(const std::string& name) const {
-    return {tape, path + name + ".", frozen, runs_once};
+    Net net = *this;
+    net.path += name + ".";
+    return net;
   }
   Net operator/(int i) const { return *this / std::to_string(i); }
-  Net freeze() const { return {tape, path, true, runs_once}; }
+  Net freeze() const {
+    Net net = *this;
+    net.frozen = true;
+    return net;
+  }
+  Net for_training_only() const {
+    Net net = *this;
+    net.aside = true;
+    return net;
+  }
 
   bool training() const { return tape->options.mode == Mode::train && !frozen; }
   /// Whether x can be computed for inference: no gradient passes through it.

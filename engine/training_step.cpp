@@ -69,6 +69,11 @@ TrainingStep::Tensors record_step(Tape& tape, const Model& model, const TrainerO
   if (options.precision == Precision::fp16)
     t.loss_scale = net.outside({}, DType::f32, "loss scale");
   t.loss = fjord::loss(net, logits, t.label, options.loss, t.loss_scale);
+  for (const InnerLogits& inner : tape.inner_logits) {
+    LossExpression share = options.loss;
+    for (LossTerm& term : share.terms) term.weight *= inner.weight;
+    fjord::loss(net, inner.logits, t.label, share, t.loss_scale, t.loss);
+  }
   net.backward();
   return t;
 }

@@ -138,6 +138,7 @@ Loaded import_model(const TensorFile& file, Parameters& parameters, std::uint64_
   std::vector<Assignment> assignments;
   const Parameter* first = first_filter(parameters);
   for (Parameter& p : parameters.all()) {
+    if (p.training_only) continue;
     const auto found = tensors.find(p.name);
     if (found == tensors.end()) {
       if (p.role == Role::counter)

@@ -35,7 +35,9 @@ struct ModelOptions {
   DecoderNorm decoder_norm = DecoderNorm::batchnorm;
   int pab_channels = 64;  // of MAnet
   std::optional<ClassificationHead> classification = {};
+  // Of training alone; no file has them.
   bool freeze_encoder = false;
+  double deep_supervision = 0;  // of UnetPlusPlus: what the loss of each inner head counts
 };
 
 /// Throws Error{usage} for unknown names (with the nearest), impossible combinations and options

@@ -43,7 +43,12 @@ Tensor concat(Net net, const std::vector<Tensor>& parts) {
   return x;
 }
 
-Tensor decoder(Net net, const Nodes& nodes) {
+struct Decoded {
+  Tensor mask;
+  std::vector<Tensor> inner;  // the largest node of each other row, deepest first
+};
+
+Decoded decoder(Net net, const Nodes& nodes) {
   const int last = nodes.last();
   declare_nodes(net, nodes);
   std::vector<std::vector<Tensor>> x(last, std::vector<Tensor>(last));
@@ -58,16 +63,36 @@ Tensor decoder(Net net, const Nodes& nodes) {
           node, column == 0 ? nodes.features[d] : x[d][l - 1],
           {.skip = concat(node / "skip", beside), .channels = nodes.channels(d, l)}, nodes.options);
     }
-  return decoder_block(net / nodes.name(0, last), x[0][last - 1],
-                       {.size = nodes.image, .channels = nodes.channels(0, last)}, nodes.options);
+  Decoded decoded;
+  decoded.mask =
+      decoder_block(net / nodes.name(0, last), x[0][last - 1],
+                    {.size = nodes.image, .channels = nodes.channels(0, last)}, nodes.options);
+  for (int d = 1; d < last; ++d) decoded.inner.push_back(x[d][last - 1]);
+  return decoded;
+}
+
+// Section 3.2: a head on every node of half the image's size, whose logits are enlarged to it.
+void supervise(Net net, const std::vector<Tensor>& inner, Tensor image,
+               const ModelOptions& options) {
+  for (std::size_t i = 0; i < inner.size(); ++i) {
+    const Net head = (net / static_cast<int>(i)).for_training_only();
+    const Tensor logits = segmentation_head(head, inner[i], {.classes = options.classes});
+    net.tape->inner_logits.push_back(
+        {resize(head, logits, image.h(), image.w(), Interpolation::bilinear),
+         options.deep_supervision});
+  }
 }
 
 }  // namespace
 
 Tensor unetplusplus(Net net, const Features& features, const ModelOptions& options) {
   const Nodes nodes{options, {features.rbegin(), features.rend() - 1}, features[0]};
-  const Tensor x = decoder(net / "decoder" / "blocks", nodes);
-  return segmentation_head(net / "segmentation_head", x, {.classes = options.classes, .kernel = 3});
+  const Decoded decoded = decoder(net / "decoder" / "blocks", nodes);
+  const Tensor logits = segmentation_head(net / "segmentation_head", decoded.mask,
+                                          {.classes = options.classes, .kernel = 3});
+  if (options.deep_supervision > 0 && (net.training() || net.declaring()))
+    supervise(net / "deep_supervision", decoded.inner, nodes.image, options);
+  return logits;
 }
 
 }  // namespace fjord

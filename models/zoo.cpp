@@ -60,6 +60,9 @@ void validate_decoder(const ModelOptions& options) {
            "--decoder-attention scse divides them by 16",
            "use --decoder-channels of 16 or more, or leave --decoder-attention out");
   }
+  demand(options.deep_supervision == 0 || options.arch == "unetplusplus", "--deep-supervision",
+         fmt::format("{} has no nodes of a mask's size inside", options.arch),
+         "leave it out, or use --arch unetplusplus");
   demand(!linknet || std::ranges::equal(channels, default_channels(options.encoder_depth)),
          fmt::format("--decoder-channels {}", fmt::join(channels, ",")),
          "linknet takes its decoder's channels from the encoder",

@@ -10,8 +10,12 @@ namespace fjord {
 
 namespace {
 
-std::vector<NamedBuffer> state_of(Optimizer& optimizer) {
+// What a model file does not have.
+std::vector<NamedBuffer> state_of(const Parameters& parameters, Optimizer& optimizer) {
   std::vector<NamedBuffer> state;
+  for (const Parameter& parameter : parameters.all())
+    if (parameter.training_only)
+      state.push_back({parameter.name, &parameter.value, optimizer.backend()});
   for (Buffer& buffer : optimizer.state())
     state.push_back({buffer.name, &buffer, optimizer.backend()});
   return state;
@@ -88,7 +92,7 @@ void save_run(const RunFolder& folder, const ModelRecord& record, const Paramete
               Optimizer& optimizer, const Progress& progress, bool better) {
   save_checkpoint(folder / "checkpoints",
                   {.parameters = parameters,
-                   .state = state_of(optimizer),
+                   .state = state_of(parameters, optimizer),
                    .scalars = to_scalars(progress, optimizer.progress()),
                    .metadata = to_metadata(record),
                    .config = smp_config(record.model)},
@@ -97,7 +101,8 @@ void save_run(const RunFolder& folder, const ModelRecord& record, const Paramete
 
 Progress load_run(const RunFolder& folder, Parameters& parameters, Optimizer& optimizer) {
   const std::filesystem::path path = folder.checkpoint("last");
-  const LoadedCheckpoint loaded = load_checkpoint(path, parameters, state_of(optimizer));
+  const LoadedCheckpoint loaded =
+      load_checkpoint(path, parameters, state_of(parameters, optimizer));
   const ScalarReader read{loaded.scalars, printable(path.string())};
   optimizer.set_progress(to_updates(read, optimizer.progress()));
   optimizer.exchange_average();  // back: files are written of the average

@@ -82,6 +82,8 @@ void add_optimizer_flags(Options& options, TrainSettings& s) {
   options.flag("loss", &s.loss, {.value = "TEXT", .help = "\"0.5*dice+0.5*bce\""});
   options.flag("class-weights", &s.class_weights,
                {.value = "LIST", .help = "one a class", .range = kPositive});
+  options.flag("deep-supervision", &s.deep_supervision,
+               {.value = "W", .help = "unetplusplus's nodes", .range = kNotNegative});
   options.flag("ema", &s.ema, {.value = "D", .help = "average: its decay", .range = kFraction});
   options.flag("swa-start", &s.swa_start,
                {.value = "E", .help = "averaged from epoch E", .range = {1, 1e6}});

@@ -51,6 +51,7 @@ struct TrainSettings {
   // start
   std::optional<std::string> init, encoder_weights;
   bool freeze_encoder = false;
+  double deep_supervision = 0;
 };
 
 void add_train_flags(Options& options, TrainSettings& settings);

@@ -46,9 +46,11 @@ struct Session {
   std::unique_ptr<LoaderSource> training, validation;
 };
 
-Model model_of(const ModelRecord& record, bool freeze_encoder) {
+Model model_of(const ModelRecord& record, const TrainSettings& settings) {
   ModelOptions options = record.model;
-  options.freeze_encoder = freeze_encoder;
+  options.freeze_encoder = settings.freeze_encoder;
+  options.deep_supervision = settings.deep_supervision;
+  validate(options);
   return [options](Net net, Tensor image) { return build_model(net, image, options); };
 }
 
@@ -70,7 +72,7 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
   options.algorithm = compute.algorithm;
   if (training->loader().augment_by() == AugmentBy::consumer)
     options.raw = training->loader().raw_images();
-  const Model model = model_of(record, settings.freeze_encoder);
+  const Model model = model_of(record, settings);
   declare_parameters(parameters, model, data.channels, settings.common.seed, compute.backend);
   if (!settings.resume) load_start(settings, parameters);
   trainer = std::make_unique<Trainer>(model, parameters, options);

@@ -1,4 +1,5 @@
 // Where the weights of a run come from.
+#include "models/import.h"
 #include "models/weights.h"
 #include "tools/log.h"
 #include "tools/training.h"
@@ -22,7 +23,9 @@ void load_start(const TrainSettings& settings, Parameters& parameters) {
     for (const std::string& note : loaded.notes) say(note);
     say("start: {} ({})", printable(path), loaded.hash);
   };
-  if (settings.init) return tell(load_state_dict(*settings.init, parameters), *settings.init);
+  if (settings.init)
+    return tell(import_model(*open_tensors(*settings.init), parameters, settings.common.seed),
+                *settings.init);
   if (settings.encoder_weights)
     return tell(load_encoder_weights(*settings.encoder_weights, parameters),
                 *settings.encoder_weights);

@@ -98,7 +98,7 @@ struct Enlarged {
   }
 
   void run(const ConvInferenceInputs& t, Out y, void* scratch, Stream& stream) const {
-    void* kept = const_cast<void*>(t.kept);
+    void* kept = t.kept;
     void* sum = second ? part_of(scratch, sum_at) : y.buffer->data;
     ConvOperands low{.first = address(t.low),
                      .second = kept,

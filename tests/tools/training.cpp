@@ -180,6 +180,27 @@ TEST_CASE(
     CHECK(file(out, name) == file(folder / "whole", name));
 }
 
+TEST_CASE("--deep-supervision: a stopped run keeps its heads, and the model file has none") {
+  const TempFolder folder;
+  const auto args = with(with(tiny_training(trained_run().data, folder / "whole"), "--epochs", "1"),
+                         "--batch", "2") +
+                    Strings{"--arch", "unetplusplus", "--deep-supervision", "0.5"};
+  const Outcome whole = run(args);
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  const fs::path out = folder / "stopped";
+  stop_and_resume(args, out, "\n1,");
+  const auto file = [](const fs::path& run, const char* name) {
+    return read_text(run / "checkpoints/last" / name);
+  };
+  for (const char* name : {"model.safetensors", "training.safetensors"})
+    CHECK(file(out, name) == file(folder / "whole", name));
+  CHECK(file(out, "training.safetensors").find("deep_supervision.2.0.weight") != std::string::npos);
+  CHECK(file(out, "model.safetensors").find("deep_supervision") == std::string::npos);
+  const Outcome score =
+      run({"fjord-evaluate", out.string(), (trained_run().data / "val").string()});
+  CHECK_MESSAGE(score.code == 0, score.err);
+}
+
 TEST_CASE("SIGHUP: saved and stopped with 75, unless nohup has it ignored") {
   const TrainedRun& trained = trained_run();
   for (const auto& [handler, code] : {std::pair{SIG_DFL, 75}, {SIG_IGN, 0}}) {
@@ -234,13 +255,18 @@ TEST_CASE("--dry-run and --check") {
   CHECK(read_steps(folder / "run/steps.csv").size() == 1);
 }
 
-TEST_CASE("several classes and four bands train") {
+TEST_CASE("several classes and four bands train, from a model of one class and three bands") {
   const TempFolder folder;
   const fs::path data = tiny_data(folder.path, 6, 4);
-  const Outcome outcome = run(tiny_training(data, folder / "run") +
-                              std::vector<std::string>{"--classes", "6", "--in-channels", "4",
-                                                       "--steps", "2", "--json", "-"});
+  const std::string start = (trained_run().run / "checkpoints/last/model.safetensors").string();
+  const Outcome outcome =
+      run(tiny_training(data, folder / "run") +
+          std::vector<std::string>{"--classes", "6", "--in-channels", "4", "--init", start,
+                                   "--steps", "2", "--json", "-"});
   REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  CHECK(outcome.err.find("of other classes, so drawn anew: segmentation_head.0.weight, "
+                         "segmentation_head.0.bias") != std::string::npos);
+  CHECK(outcome.err.find("conv1.weight") != std::string::npos);  // adapted
   CHECK(outcome.err.find("normalised by stats") != std::string::npos);
   CHECK(outcome.err.find("colour augmentation is off") != std::string::npos);
   CHECK(read_text(folder / "run/config.toml").find("0.5*lovasz+0.5*softce(smooth=0.1)") !=
