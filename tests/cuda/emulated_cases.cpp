@@ -46,8 +46,8 @@ bool filled(const std::string& name) {
   return false;
 }
 
-// Convolutions are naive loops here; what is ours around them, and the kernels for few channels,
-// show on smaller ones. The work is at most that of the filter at every pixel of the larger image.
+// Convolutions are naive loops here, one after the other; what is ours around them, and the kernels
+// for few channels, show on smaller ones.
 bool too_large(const OpCase& op_case) {
   std::int64_t filter = 0, pixels = 0;
   for (const Operand& operand : op_case.tensors) {
@@ -56,7 +56,8 @@ bool too_large(const OpCase& op_case) {
     else
       pixels = std::max(pixels, operand.shape.pixels());
   }
-  return op_case.slot.starts_with("conv_") && filter * pixels > 20'000'000;
+  const bool large = filter > 2'000'000 || pixels > 100'000 || filter * pixels > 20'000'000;
+  return op_case.slot.starts_with("conv_") && large;
 }
 
 // What kernels keep for themselves between calls holds nothing that they may rely on.

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "kernels/threads.h"
+#include "tests/kernels/buffer_values.h"
 #include "tests/kernels/half_types.h"
 
 namespace fjord {
@@ -24,54 +26,9 @@ std::uint64_t hash(const std::string& text) {
   return value;
 }
 
-void set(Buffer& buffer, std::int64_t i, double value) {
-  switch (buffer.dtype) {
-    case DType::f32:
-      static_cast<float*>(buffer.data)[i] = static_cast<float>(value);
-      return;
-    case DType::f64:
-      static_cast<double*>(buffer.data)[i] = value;
-      return;
-    case DType::bf16:
-    case DType::f16:
-      static_cast<std::uint16_t*>(buffer.data)[i] = to_bits(value, buffer.dtype);
-      return;
-    case DType::i64:
-      static_cast<std::int64_t*>(buffer.data)[i] = static_cast<std::int64_t>(value);
-      return;
-    case DType::i32:
-      static_cast<std::int32_t*>(buffer.data)[i] = static_cast<std::int32_t>(value);
-      return;
-    case DType::u16:
-      static_cast<std::uint16_t*>(buffer.data)[i] = static_cast<std::uint16_t>(value);
-      return;
-    case DType::u8:
-      static_cast<std::uint8_t*>(buffer.data)[i] = static_cast<std::uint8_t>(value);
-      return;
-    default:
-      throw Error(ExitCode::bug, "op-case", buffer.name, "this type has no test values",
-                  "add it to op_case.cpp");
-  }
-}
-
-double get(const Buffer& buffer, std::int64_t i) {
-  switch (buffer.dtype) {
-    case DType::f32:
-      return static_cast<const float*>(buffer.data)[i];
-    case DType::f64:
-      return static_cast<const double*>(buffer.data)[i];
-    case DType::bf16:
-    case DType::f16:
-      return from_bits(static_cast<const std::uint16_t*>(buffer.data)[i], buffer.dtype);
-    case DType::i64:
-      return static_cast<double>(static_cast<const std::int64_t*>(buffer.data)[i]);
-    case DType::i32:
-      return static_cast<const std::int32_t*>(buffer.data)[i];
-    case DType::u16:
-      return static_cast<const std::uint16_t*>(buffer.data)[i];
-    default:
-      return static_cast<const std::uint8_t*>(buffer.data)[i];
-  }
+// std::vector's == compares one byte at a time.
+bool same_bytes(const std::vector<std::byte>& a, const void* b) {
+  return a.empty() || std::memcmp(a.data(), b, a.size()) == 0;
 }
 
 bool real(DType dtype) { return dtype == DType::f32 || dtype == DType::f64 || is_16_bit(dtype); }
@@ -143,20 +100,38 @@ void Operands::send(Guarded& tensor) {
       .upload(tensor.block.data(), tensor.memory.data(), tensor.memory.size(), to);
 }
 
-Operands::Operands(const OpCase& op_case, Place place) : place_(place) {
+Values drawn(const OpCase& op_case, DType feature) {
+  Values all;
+  for (const Operand& operand : op_case.tensors) {
+    if (operand.use == Operand::Use::write && operand.mode == Write::store) continue;
+    const DType kept = contains(op_case.features, operand.name) ? feature : operand.dtype;
+    const std::uint64_t seed = hash(op_case.slot + " " + op_case.what + operand.name);
+    std::vector<double>& values = all[operand.name];
+    values.resize(static_cast<std::size_t>(operand.shape.count()));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto place = static_cast<std::int64_t>(i);
+      values[i] =
+          rounded(operand.values ? operand.values(place) : uniform(seed, place, -1, 1), kept);
+    }
+  }
+  return all;
+}
+
+Operands::Operands(const OpCase& op_case, Place place)
+    : Operands(op_case, place, drawn(op_case, place.feature)) {}
+
+Operands::Operands(const OpCase& op_case, Place place, const Values& values) : place_(place) {
   for (const Operand& operand : op_case.tensors) {
     const bool is_feature = contains(op_case.features, operand.name);
     const DType kept = is_feature ? place.feature : operand.dtype;
     const bool twin = operand.dtype == DType::f32 && place.backend == Backend::reference;
     Guarded& tensor = allocate(operand.name, operand.shape, twin ? DType::f64 : kept);
     tensor.mode = operand.mode;
-    const bool filled = operand.use != Operand::Use::write || operand.mode == Write::add;
-    if (!filled) poison(tensor.host.data, tensor.host.bytes());
-    const std::uint64_t seed = hash(op_case.slot + " " + op_case.what + operand.name);
-    for (std::int64_t i = 0; i < operand.shape.count() && filled; ++i) {
-      const double value = operand.values ? operand.values(i) : uniform(seed, i, -1, 1);
-      set(tensor.host, i, rounded(value, kept));
-    }
+    const auto known = values.find(operand.name);
+    if (known == values.end())
+      poison(tensor.host.data, tensor.host.bytes());
+    else
+      set_all(tensor.host, known->second);
     if (operand.use == Operand::Use::read) tensor.original = bytes(operand.name);
     send(tensor);
   }
@@ -197,15 +172,11 @@ void Operands::finish(Stream& stream) {
     for (auto& [name, tensor] : tensors_)
       device(place_.backend)
           .download(tensor.memory.data(), tensor.block.data(), tensor.memory.size(), stream);
-  for (const auto& [from, to] : shown_) {
-    Guarded& target = tensors_.at(to);
-    for (std::int64_t i = 0; i < target.host.shape.count(); ++i)
-      set(target.host, i, value(from, i));
-  }
+  for (const auto& [from, to] : shown_) set_all(tensors_.at(to).host, values(from));
 }
 
-double Operands::value(const std::string& name, std::int64_t i) const {
-  return get(tensors_.at(name).host, i);
+std::vector<double> Operands::values(const std::string& name) const {
+  return get_all(tensors_.at(name).host);
 }
 
 std::vector<std::byte> Operands::bytes(const std::string& name) const {
@@ -223,7 +194,7 @@ std::vector<std::string> Operands::damaged() const {
     const auto end = begin + static_cast<std::ptrdiff_t>(tensor.buffer.bytes());
     if (!std::all_of(memory.begin(), begin, whole) || !std::all_of(end, memory.end(), whole))
       names.push_back("outside of " + name);
-    if (!tensor.original.empty() && tensor.original != bytes(name)) names.push_back(name);
+    if (!same_bytes(tensor.original, tensor.host.data)) names.push_back(name);
   }
   return names;
 }
@@ -250,13 +221,13 @@ namespace {
 // The first value of a tensor that is further from the reference than allowed.
 void compare(const OpCase& op_case, const Operand& operand, DType dtype, double amplification,
              const Operands& got, const Operands& want, std::vector<std::string>& faults) {
-  const std::int64_t count = operand.shape.count();
+  const std::vector<double> all = got.values(operand.name), expected = want.values(operand.name);
   double squares = 0;
-  for (std::int64_t i = 0; i < count; ++i) squares += std::pow(want.value(operand.name, i), 2);
-  const double rms = std::sqrt(squares / static_cast<double>(count));
+  for (const double value : expected) squares += value * value;
+  const double rms = std::sqrt(squares / static_cast<double>(expected.size()));
   const double allowed = amplification * tolerance(dtype, op_case.reduction, op_case.roundings);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double a = got.value(operand.name, i), b = want.value(operand.name, i);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const double a = all[i], b = expected[i];
     // Written so that a NaN on either side is a fault.
     if (std::abs(a - b) <= allowed * (std::abs(b) + rms)) continue;
     faults.push_back(fmt::format("{}[{}]: {} instead of {} (allowed {:.1e} of {:.3g})",
@@ -269,28 +240,30 @@ void compare(const OpCase& op_case, const Operand& operand, DType dtype, double 
 class Runs {
  public:
   Runs(const OpCase& op_case, Place place)
-      : case_(op_case), place_(place), want_(op_case, {Backend::reference, place.feature}) {
+      : case_(op_case), place_(place), begin_(drawn(op_case, place.feature)) {
+    if (!case_.compare) return;
     Stream reference{Backend::reference};
-    if (case_.compare) case_.run(want_, reference);
-    want_.finish(reference);
+    want_.emplace(case_, Place{Backend::reference, place.feature}, begin_);
+    case_.run(*want_, reference);
+    want_->finish(reference);
   }
 
   void run(Stream& stream, const std::string& what) {
-    Operands got(case_, place_);
+    Operands got(case_, place_, begin_);
     if (place_.prepare) place_.prepare(stream);
     case_.run(got, stream);
     got.finish(stream);
     for (const std::string& name : got.damaged()) faults.push_back("written: " + name);
     for (const Operand& operand : case_.tensors) {
       if (operand.use == Operand::Use::read) continue;
-      const auto bits = got.bytes(operand.name);
-      const auto [known, is_first] = first_.emplace(operand.name, bits);
-      if (!is_first && known->second != bits)
+      auto bits = got.bytes(operand.name);
+      const auto [known, is_first] = first_.try_emplace(operand.name, std::move(bits));
+      if (!is_first && !same_bytes(known->second, bits.data()))
         faults.push_back(fmt::format("{}: other bits {}", operand.name, what));
       const bool from_feature = contains(case_.from_features, operand.name);
       if (is_first && case_.compare)
         compare(case_, operand, from_feature ? place_.feature : got.dtype(operand.name),
-                place_.backend == Backend::cpu ? case_.amplification : 1, got, want_, faults);
+                place_.backend == Backend::cpu ? case_.amplification : 1, got, *want_, faults);
     }
   }
 
@@ -299,7 +272,8 @@ class Runs {
  private:
   const OpCase& case_;
   Place place_;
-  Operands want_;
+  Values begin_;
+  std::optional<Operands> want_;
   std::map<std::string, std::vector<std::byte>> first_;
 };
 

@@ -58,11 +58,16 @@ struct Place {
 
 struct OpCase;
 
-/// A case's tensors in one place, each between sentinels. Values are drawn so that the features'
-/// type holds them exactly, the reference's values too.
+/// The values that a case's tensors begin with, by name; of those that are only written, none.
+using Values = std::map<std::string, std::vector<double>>;
+/// Drawn so that the features' type holds them exactly.
+Values drawn(const OpCase& op_case, DType feature);
+
+/// A case's tensors in one place, each between sentinels.
 class Operands {
  public:
   Operands(const OpCase& op_case, Place place);
+  Operands(const OpCase& op_case, Place place, const Values& values);
 
   In in(const std::string& name);  // absent when the case has no such tensor
   Out out(const std::string& name);
@@ -80,7 +85,7 @@ class Operands {
   /// Waits for the case's kernels and brings the tensors back. What follows is of then.
   void finish(Stream& stream);
   DType dtype(const std::string& name) const { return tensors_.at(name).host.dtype; }
-  double value(const std::string& name, std::int64_t i) const;
+  std::vector<double> values(const std::string& name) const;
   std::vector<std::byte> bytes(const std::string& name) const;
   /// Names of tensors whose surroundings were written, or that were read only and changed.
   std::vector<std::string> damaged() const;

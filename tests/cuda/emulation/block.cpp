@@ -17,12 +17,12 @@ namespace emulation {
 namespace {
 
 // A guard page below each stack; pages that nobody touches cost nothing.
-constexpr std::size_t kPage = 4096, kStack = 256 * 1024;
+constexpr std::size_t kPage = 4096, kStack = 256 * 1024, kStacks = kMostThreads * (kStack + kPage);
 
 const std::function<void()>* kernel_to_run = nullptr;
 
 char* map_stacks() {
-  void* memory = mmap(nullptr, kMostThreads * (kStack + kPage), PROT_READ | PROT_WRITE,
+  void* memory = mmap(nullptr, kStacks, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return static_cast<char*>(memory);
 }
@@ -44,10 +44,7 @@ std::uint32_t random_below(std::uint32_t bound) {
   return static_cast<std::uint32_t>((random_state >> 32) * bound >> 32);
 }
 
-Block& block() {
-  static Block only;
-  return only;
-}
+Block only_block;
 
 std::string name_of(const Thread& thread) {
   return "thread (" + std::to_string(thread.index.x) + ", " + std::to_string(thread.index.y) +
@@ -59,7 +56,8 @@ std::string name_of(std::source_location where) {
   return file.substr(file.rfind('/') + 1) + ":" + std::to_string(where.line());
 }
 
-Block::Block() : threads_(new Thread[kMostThreads]), stacks_(map_stacks()) {
+Block::Block()
+    : threads_(new Thread[kMostThreads]), stacks_(map_stacks()), stacks_end_(stacks_ + kStacks) {
   for (unsigned i = 0; i < kMostThreads; ++i) {
     char* guard = stacks_ + i * (kStack + kPage);
     mprotect(guard, kPage, PROT_NONE);
@@ -74,7 +72,7 @@ void Block::start_threads(dim3 shape) {
   ready_.clear();
   for (unsigned w = 0; w < warps_.size(); ++w) {
     warps_[w].epoch = 0;
-    warps_[w].present = 0;
+    warps_[w].present = warps_[w].waiting = 0;
   }
   for (unsigned i = 0; i < count_; ++i) {
     Thread& thread = threads_[i];
@@ -111,7 +109,7 @@ bool Block::run(dim3 shape, const std::function<void()>& kernel) {
 
 void Block::abort() {
   aborted_ = true;
-  current().fiber.leave();
+  current().fiber.suspend();
 }
 
 void Block::run_thread(Thread& thread) {
@@ -157,6 +155,7 @@ void Block::exchange(std::uint32_t mask, Exchange exchange, std::source_location
   me.mask = mask | 1u << me.lane();
   me.exchange = exchange;
   me.state = Thread::State::at_exchange;
+  warp().waiting |= 1u << me.lane();
   if (!complete_exchange(me)) me.fiber.suspend();
 }
 
@@ -165,13 +164,13 @@ bool Block::complete_exchange(Thread& last) {
   Warp& warp = warps_[last.linear / kWarp];
   Thread* lanes = &threads_[last.linear / kWarp * kWarp];
   const std::uint32_t group = last.mask & warp.present;
+  if (group & ~warp.waiting) return false;
   for (unsigned i = 0; i < kWarp; ++i) {
     if (!(group >> i & 1)) continue;
-    const bool here = lanes[i].state == Thread::State::at_exchange && lanes[i].mask == last.mask &&
-                      lanes[i].exchange == last.exchange;
-    if (!here) return false;
+    if (lanes[i].mask != last.mask || lanes[i].exchange != last.exchange) return false;
   }
   last.exchange(warp, group);
+  warp.waiting &= ~group;
   for (unsigned i = 0; i < kWarp; ++i) {
     if (!(group >> i & 1)) continue;
     lanes[i].state = Thread::State::ready;
@@ -186,8 +185,7 @@ void Block::leave(Thread& thread) {
   warp.present &= ~(1u << thread.lane());
   Thread* lanes = &threads_[thread.linear / kWarp * kWarp];
   for (unsigned i = 0; i < kWarp; ++i)
-    if (warp.present >> i & 1 && lanes[i].state == Thread::State::at_exchange)
-      complete_exchange(lanes[i]);
+    if (warp.present & warp.waiting & 1u << i) complete_exchange(lanes[i]);
   thread.fiber.leave();
 }
 
@@ -207,12 +205,6 @@ std::string Block::describe_deadlock() const {
   return text + ", " + name_of(*other) +
          (other->state == Thread::State::left ? " has left the kernel"
                                               : " waits at " + name_of(other->where));
-}
-
-bool Block::in_other_stack(const void* address) const {
-  const auto* at = static_cast<const char*>(address);
-  return at >= stacks_ && at < stacks_ + kMostThreads * (kStack + kPage) &&
-         !current_->fiber.owns(address);
 }
 
 }  // namespace emulation

@@ -31,7 +31,7 @@ using Exchange = void (*)(Warp& warp, std::uint32_t mask);
 struct Warp {
   std::array<Slot, kWarp> in, out;
   std::array<std::uint32_t, kWarp> source;  // a lane's own argument: whom it reads, its predicate
-  std::uint32_t present = 0;
+  std::uint32_t present = 0, waiting = 0;   // waiting: at an exchange
   std::uint16_t epoch = 0;  // number of __syncwarp so far: memory order within the warp
 };
 
@@ -80,7 +80,10 @@ class Block {
   Warp& warp() { return warps_[current_->linear / kWarp]; }
   bool inside() const { return current_ != nullptr; }
   /// Whether another thread's stack holds the address.
-  bool in_other_stack(const void* address) const;
+  bool in_other_stack(const void* address) const {
+    const auto* at = static_cast<const char*>(address);
+    return at >= stacks_ && at < stacks_end_ && !current_->fiber.owns(address);
+  }
 
  private:
   void start_threads(dim3 shape);
@@ -91,7 +94,7 @@ class Block {
   std::string describe_deadlock() const;
 
   std::unique_ptr<Thread[]> threads_;
-  char* stacks_;
+  char *stacks_, *stacks_end_;
   std::array<Warp, kMostThreads / kWarp> warps_;
   std::vector<Thread*> ready_;
   Thread* current_ = nullptr;
@@ -99,7 +102,8 @@ class Block {
   bool aborted_ = false;
 };
 
-Block& block();
+extern Block only_block;
+inline Block& block() { return only_block; }
 
 /// "thread (3, 0, 0)".
 std::string name_of(const Thread& thread);

@@ -1,6 +1,8 @@
 // Fibers, with AddressSanitizer told of every switch where it is there.
 #include "tests/cuda/emulation/fiber.h"
 
+#include <utility>
+
 extern "C" {
 [[gnu::weak]] void __sanitizer_start_switch_fiber(void** fake_stack_save, const void* bottom,
                                                   std::size_t size);
@@ -12,6 +14,8 @@ extern "C" {
 namespace emulation {
 
 namespace {
+
+constexpr std::size_t kOutermost = 4096;
 
 // Where the scheduler runs, between a fiber's resume() and its suspend().
 struct {
@@ -46,8 +50,10 @@ void Fiber::set_stack(char* lowest, std::size_t bytes) {
 
 void Fiber::start(void (*body)()) {
   first_body = body;
-  // A life that ended in a deadlock has left its frames behind.
-  if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(lowest_, bytes_);
+  // A life that ended in leave() has left its outermost frames behind, one in a deadlock all.
+  const std::size_t frames = std::exchange(left_, false) ? kOutermost : bytes_;
+  if (__asan_unpoison_memory_region)
+    __asan_unpoison_memory_region(lowest_ + bytes_ - frames, frames);
   stack_pointer_ = prepare_stack(lowest_, bytes_, enter);
   fake_stack_ = nullptr;
 }
@@ -65,13 +71,9 @@ void Fiber::suspend() {
 }
 
 void Fiber::leave() {
+  left_ = true;
   announce(nullptr, scheduler.bottom, scheduler.bytes);
   switch_stack(&stack_pointer_, scheduler.stack_pointer);
-}
-
-bool Fiber::owns(const void* address) const {
-  const auto* at = static_cast<const char*>(address);
-  return at >= lowest_ && at < lowest_ + bytes_;
 }
 
 }  // namespace emulation

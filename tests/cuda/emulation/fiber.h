@@ -18,15 +18,19 @@ class Fiber {
   void resume();
   /// Back to the scheduler; returns when resumed.
   void suspend();
-  /// As suspend, for the last time.
+  /// As suspend, for the last time, with nothing of the life left on the stack but its beginning.
   void leave();
-  bool owns(const void* address) const;
+  bool owns(const void* address) const {
+    const auto* at = static_cast<const char*>(address);
+    return at >= lowest_ && at < lowest_ + bytes_;
+  }
 
  private:
   char* lowest_ = nullptr;
   std::size_t bytes_ = 0;
   void* stack_pointer_ = nullptr;
   void* fake_stack_ = nullptr;  // AddressSanitizer's
+  bool left_ = false;
 };
 
 /// The processor's part, one file a family: a fresh stack that begins in `body`, and the switch.

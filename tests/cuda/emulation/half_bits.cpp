@@ -28,10 +28,6 @@ std::uint16_t float_to_bf16(float value) {
                                     (std::signbit(value) ? 0x8000u : 0u));
 }
 
-float bf16_to_float(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
 std::uint16_t float_to_half(float value) {
   if (std::isnan(value)) return kNan;
   const float magnitude = std::abs(value);

@@ -18,9 +18,11 @@ namespace {
 struct Mark {
   std::uint32_t phase;
   std::uint16_t who, epoch;
+  bool operator==(const Mark&) const = default;
 };
 struct Cell {
   Mark write, read;
+  bool operator==(const Cell&) const = default;
 };
 
 constexpr std::uint16_t kThread = 0x03FF;       // the lowest bits of `who`
@@ -103,12 +105,23 @@ void mark_write(Cell& cell, const Position& me, bool atomic, Verdict& verdict, F
 Verdict mark(std::size_t offset, std::size_t bytes, Kind kind, const Position& me,
              FirstTouch& first) {
   Verdict verdict;
-  Cell* cell = cells() + offset;
-  for (std::size_t i = 0; i < bytes; ++i, ++cell) {
-    if (kind == Kind::read)
-      mark_read(*cell, me, verdict, first);
-    else
-      mark_write(*cell, me, kind == Kind::atomic, verdict, first);
+  Cell* const begin = cells() + offset;
+  Cell before{};
+  FirstTouch of_one;
+  for (Cell* cell = begin; cell < begin + bytes; ++cell) {
+    // Mostly a value's bytes were last touched together: what was found of one holds for the next.
+    if (cell > begin && *cell == before) {
+      *cell = cell[-1];
+    } else {
+      before = *cell;
+      of_one = {};
+      if (kind == Kind::read)
+        mark_read(*cell, me, verdict, of_one);
+      else
+        mark_write(*cell, me, kind == Kind::atomic, verdict, of_one);
+    }
+    first.read += of_one.read;
+    first.written += of_one.written;
   }
   return verdict;
 }

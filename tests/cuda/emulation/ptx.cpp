@@ -24,12 +24,14 @@ std::uint32_t pair(std::uint16_t low, std::uint16_t high) {
 
 using ToFloat = float (*)(std::uint16_t);
 
-float element(std::uint32_t word, int i, ToFloat to_float) {
+template <ToFloat to_float>
+float element(std::uint32_t word, unsigned i) {
   return to_float(static_cast<std::uint16_t>(i == 0 ? word : word >> 16));
 }
 
 // PTX: A has row `group` (and + 8), columns 2 * member + {0, 1} (and + 8); B the transpose.
-void multiply(Warp& warp, std::uint32_t mask, ToFloat to_float) {
+template <ToFloat to_float>
+void multiply(Warp& warp, std::uint32_t mask) {
   demand_all(mask, "mma");
   float a[16][16], b[16][8];
   for (unsigned lane = 0; lane < kWarp; ++lane) {
@@ -37,17 +39,19 @@ void multiply(Warp& warp, std::uint32_t mask, ToFloat to_float) {
     const unsigned group = lane / 4, member = lane % 4 * 2;
     for (unsigned i = 0; i < 2; ++i) {
       for (unsigned word = 0; word < 4; ++word)
-        a[group + word % 2 * 8][member + i + word / 2 * 8] =
-            element(operands.a[word], static_cast<int>(i), to_float);
+        a[group + word % 2 * 8][member + i + word / 2 * 8] = element<to_float>(operands.a[word], i);
       for (unsigned word = 0; word < 2; ++word)
-        b[member + i + word * 8][group] = element(operands.b[word], static_cast<int>(i), to_float);
+        b[member + i + word * 8][group] = element<to_float>(operands.b[word], i);
     }
   }
+  float products[16][8] = {};
+  for (unsigned row = 0; row < 16; ++row)
+    for (unsigned k = 0; k < 16; ++k)
+      for (unsigned column = 0; column < 8; ++column)
+        products[row][column] += a[row][k] * b[k][column];
   for (unsigned lane = 0; lane < kWarp; ++lane) {
     std::array<float, 4> sums{};
-    for (unsigned i = 0; i < 4; ++i)
-      for (unsigned k = 0; k < 16; ++k)
-        sums[i] += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+    for (unsigned i = 0; i < 4; ++i) sums[i] = products[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
     put(warp.out[lane], sums);
   }
 }
@@ -79,8 +83,8 @@ void give_columns(Warp& warp, std::uint32_t mask) {
   }
 }
 
-void multiply_bf16(Warp& warp, std::uint32_t mask) { multiply(warp, mask, bf16_to_float); }
+void multiply_bf16(Warp& warp, std::uint32_t mask) { multiply<bf16_to_float>(warp, mask); }
 
-void multiply_f16(Warp& warp, std::uint32_t mask) { multiply(warp, mask, half_to_float); }
+void multiply_f16(Warp& warp, std::uint32_t mask) { multiply<half_to_float>(warp, mask); }
 
 }  // namespace emulation
