@@ -35,7 +35,7 @@ Trainer::Trainer(Model model, Parameters& parameters, TrainerOptions options)
   declare_parameters(parameters, model, static_cast<int>(options_.image.c), options_.seed,
                      options_.backend);
   training_ = std::make_unique<TrainingStep>(model, parameters, options_);
-  training_->demand_memory(model);
+  training_->demand_memory();
   training_->bind();
   evaluator_ = std::make_unique<Evaluator>(std::move(model), parameters, training_->arena(),
                                            options_.backend, options_.plan, options_.precision,
@@ -110,7 +110,7 @@ Progress Trainer::fit(BatchSource& train, BatchSource& validation, Observer& obs
 Progress Trainer::run_epoch(BatchSource& train, Observer& observer, Progress progress) {
   TrainingStep& t = *training_;
   train.start(progress.epoch, progress.batch);
-  t.start_epoch();
+  t.start_epoch(progress.epoch);
   step_loss_ = 0;
   landed_seconds_ = now_seconds();
   std::deque<Flight> flights;
@@ -169,8 +169,9 @@ EpochReport Trainer::end_epoch(BatchSource& validation, Progress& progress, int 
   report.step = progress.step;
   report.lr = schedule_.rate(std::max<std::int64_t>(progress.step - 1, 0));
   report.train_loss = progress.epoch_loss / static_cast<double>(progress.batch);
-  report.validation = evaluator_->score(validation, options_.image, options_.classes,
-                                        options_.threshold, &options_.loss);
+  const LossExpression loss = options_.loss.at(progress.epoch);
+  report.validation =
+      evaluator_->score(validation, options_.image, options_.classes, options_.threshold, &loss);
   const Metrics metrics = report.validation.confusion.metrics();
   const double value = options_.monitor == Monitor::loss  ? report.validation.loss
                        : options_.monitor == Monitor::iou ? metrics.classes.back().iou.value_or(0)

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/evaluator.h"
+#include "engine/loss_schedule.h"
 #include "engine/model.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
@@ -63,7 +64,7 @@ struct Observer {
 struct TrainerOptions {
   Shape image = {};  // of a training batch: n x h x w x bands
   int classes = 1;
-  LossExpression loss = {};
+  LossSchedule loss = {};
   OptimizerOptions optimizer = {};
   Schedule schedule = {};  // steps_per_epoch and total_steps are filled in by fit()
   int accumulate = 1;      // batches per optimizer step

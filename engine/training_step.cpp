@@ -54,7 +54,7 @@ void record_augmentation(const Net& net, const RawImages& raw, Shape s, Training
 }
 
 TrainingStep::Tensors record_step(Tape& tape, const Model& model, const TrainerOptions& options,
-                                  std::int64_t batch) {
+                                  const LossExpression& loss, std::int64_t batch) {
   const Net net{&tape, ""};
   const Shape s{batch, options.image.h, options.image.w, options.image.c};
   TrainingStep::Tensors t;
@@ -68,9 +68,9 @@ TrainingStep::Tensors record_step(Tape& tape, const Model& model, const TrainerO
   const Tensor logits = model(net, net.converted(t.image, tape.options.dtype));
   if (options.precision == Precision::fp16)
     t.loss_scale = net.outside({}, DType::f32, "loss scale");
-  t.loss = fjord::loss(net, logits, t.label, options.loss, t.loss_scale);
+  t.loss = fjord::loss(net, logits, t.label, loss, t.loss_scale);
   for (const InnerLogits& inner : tape.inner_logits) {
-    LossExpression share = options.loss;
+    LossExpression share = loss;
     for (LossTerm& term : share.terms) term.weight *= inner.weight;
     fjord::loss(net, inner.logits, t.label, share, t.loss_scale, t.loss);
   }
@@ -87,22 +87,22 @@ std::size_t staging_bytes(const TrainingStep::Tensors& t) {
 
 }  // namespace
 
-TrainingStep::TrainingStep(const Model& model, Parameters& parameters,
-                           const TrainerOptions& options)
+TrainingStep::TrainingStep(Model model, Parameters& parameters, const TrainerOptions& options)
     : home_(device(options.backend)),
+      model_(std::move(model)),
       options_(options),
       parameters_(parameters),
       arena_(options.backend),
-      tape_(parameters, training_options(options)),
       stream_(stream(options.backend)),
       losses_(home_.mailbox(sizeof(float))) {
-  t_ = record_step(tape_, model, options, options.image.n);
-  plan_.emplace(tape_, arena_, options.plan);
+  record(options.loss.at(0));
+  arena_bytes_ = plan_->arena_bytes();
+  if (options.loss.stages.size() > 1) arena_bytes_ = largest_arena(options.image.n);
   OptimizerOptions rule = options.optimizer;
   if (options.precision == Precision::fp16) rule.rule.loss_scaling = LossScaling::dynamic;
   optimizer_.emplace(parameters, rule, options.backend);
-  if (t_.loss_scale) t_.loss_scale.slot->data = optimizer_->loss_scale().data;
   if (options.raw) send_bands(*options.raw);
+  attach();
   if (options.accumulate == 1) return;
   sums_ = DeviceBlock(options.backend, parameters.gradients.bytes() + kLossBytes);
   loss_sum_ = {"loss", {}, DType::f32, sums_.data()};
@@ -110,33 +110,63 @@ TrainingStep::TrainingStep(const Model& model, Parameters& parameters,
   gradient_sum_.data = sums_.data() + kLossBytes;
 }
 
+void TrainingStep::record(const LossExpression& loss) {
+  plan_.reset();
+  tape_.emplace(parameters_, training_options(options_));
+  t_ = record_step(*tape_, model_, options_, loss, options_.image.n);
+  plan_.emplace(*tape_, arena_, options_.plan);
+  loss_ = loss;
+}
+
+// Gives the tape's tensors what is not of its plan.
+void TrainingStep::attach() {
+  if (t_.loss_scale) t_.loss_scale.slot->data = optimizer_->loss_scale().data;
+  if (!options_.raw) return;
+  t_.band_scale.slot->data = bands_.data();
+  t_.band_offset.slot->data = bands_.data() + bands_.bytes() / 2;
+}
+
+void TrainingStep::start_epoch(int epoch) {
+  batch_in_step_ = 0;
+  const LossExpression loss = options_.loss.at(epoch);
+  if (loss == loss_) return;
+  record(loss);
+  attach();
+}
+
 void TrainingStep::send_bands(const RawImages& raw) {
   const std::size_t bytes = raw.scale.size() * sizeof(float), room = (bytes + 255) / 256 * 256;
   bands_ = DeviceBlock(options_.backend, 2 * room);
-  t_.band_scale.slot->data = bands_.data();
-  t_.band_offset.slot->data = bands_.data() + room;
-  home_.upload(t_.band_scale.slot->data, raw.scale.data(), bytes, stream_);
-  home_.upload(t_.band_offset.slot->data, raw.offset.data(), bytes, stream_);
+  home_.upload(bands_.data(), raw.scale.data(), bytes, stream_);
+  home_.upload(bands_.data() + room, raw.offset.data(), bytes, stream_);
+}
+
+std::size_t TrainingStep::largest_arena(std::int64_t batch) const {
+  std::size_t largest = 0;
+  for (const int epoch : options_.loss.samples()) {
+    Arena arena(options_.backend);
+    Tape tape(parameters_, training_options(options_));
+    record_step(tape, model_, options_, options_.loss.at(epoch), batch);
+    largest = std::max(largest, Plan(tape, arena, options_.plan).arena_bytes());
+  }
+  return largest;
 }
 
 // What a step of another batch would take, without taking it.
-std::size_t TrainingStep::bytes_of_batch(const Model& model, std::int64_t batch) const {
-  Arena arena(options_.backend);
-  Tape tape(parameters_, tape_.options);
-  const Tensors tensors = record_step(tape, model, options_, batch);
-  return Plan(tape, arena, options_.plan).arena_bytes() + staging_bytes(tensors);
+std::size_t TrainingStep::bytes_of_batch(std::int64_t batch) const {
+  return largest_arena(batch) + staging_bytes(t_) / options_.image.n * batch;
 }
 
 // A card's memory is what it is: better to say so, and what fits, before the first step.
-void TrainingStep::demand_memory(const Model& model) const {
+void TrainingStep::demand_memory() const {
   if (home_.is_host()) return;
   const std::size_t free = home_.memory().free;
-  const std::size_t needed = plan_->arena_bytes() + staging_bytes(t_);
+  const std::size_t needed = arena_bytes_ + staging_bytes(t_);
   if (needed <= free) return;
   std::int64_t fits = 0, too_many = options_.image.n;
   while (too_many - fits > 1) {
     const std::int64_t batch = (fits + too_many) / 2;
-    (bytes_of_batch(model, batch) <= free ? fits : too_many) = batch;
+    (bytes_of_batch(batch) <= free ? fits : too_many) = batch;
   }
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
   throw Error(ExitCode::device, "device-memory",
@@ -150,6 +180,7 @@ void TrainingStep::demand_memory(const Model& model) const {
 }
 
 void TrainingStep::bind() {
+  arena_.reserve(arena_bytes_);
   if (plan_->bind())
     for (Replay& replay : replays_) replay.reset();
   if (home_.is_host() || !staging_.empty()) return;
@@ -239,7 +270,7 @@ Trainer::StepResult TrainingStep::take(bool due) {
 }
 
 std::size_t TrainingStep::bytes() const {
-  return plan_->arena_bytes() + optimizer_->bytes() + sums_.bytes();
+  return arena_bytes_ + optimizer_->bytes() + sums_.bytes();
 }
 
 }  // namespace fjord

@@ -11,12 +11,13 @@ namespace fjord {
 
 class TrainingStep {
  public:
-  /// Records and lays out; the parameters are allocated, all must outlive the step.
-  TrainingStep(const Model& model, Parameters& parameters, const TrainerOptions& options);
+  /// Records and lays out; the parameters are allocated, they and the options must outlive the
+  /// step.
+  TrainingStep(Model model, Parameters& parameters, const TrainerOptions& options);
 
   /// Throws Error{device, "device-memory"} naming the largest batch that fits, where a card has
   /// less free than the step needs.
-  void demand_memory(const Model& model) const;
+  void demand_memory() const;
   /// Gives the plan its memory; before the first step, and after another plan of the arena ran.
   void bind();
 
@@ -26,8 +27,9 @@ class TrainingStep {
   float* images();
   std::uint8_t* labels();
 
-  /// What an epoch's end left short of an update is dropped.
-  void start_epoch() { batch_in_step_ = 0; }
+  /// The step is recorded anew where this epoch has another loss than the last one. What an epoch's
+  /// end left short of an update is dropped.
+  void start_epoch(int epoch);
   /// Whether the next batch completes an update.
   bool update_due() const { return batch_in_step_ + 1 == options_.accumulate; }
   /// Queues one batch; its result comes back by take(), in order.
@@ -53,20 +55,26 @@ class TrainingStep {
   const Tensors& tensors() const { return t_; }
 
  private:
+  void record(const LossExpression& loss);
+  void attach();
   void run(bool first, bool due);
   void send_batch();
   void* host(std::size_t input);
   void send_bands(const RawImages& raw);
-  std::size_t bytes_of_batch(const Model& model, std::int64_t batch) const;
+  std::size_t largest_arena(std::int64_t batch) const;
+  std::size_t bytes_of_batch(std::int64_t batch) const;
 
   Device& home_;
+  const Model model_;
   const TrainerOptions& options_;
   Parameters& parameters_;
   Arena arena_;
-  Tape tape_;
   Stream stream_;
+  LossExpression loss_;  // that the tape holds
+  std::optional<Tape> tape_;
   Tensors t_;
   std::optional<Plan> plan_;
+  std::size_t arena_bytes_ = 0;  // of the largest plan that the loss's schedule leads to
   std::optional<Optimizer> optimizer_;
   std::vector<std::unique_ptr<Staging>> staging_;  // none where the host writes into the plan
   std::unique_ptr<Mailbox> losses_;

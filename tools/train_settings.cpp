@@ -169,6 +169,23 @@ void check_average(const TrainSettings& s) {
                 "no epoch would be averaged", "give a smaller --swa-start or more --epochs");
 }
 
+// Mistakes in it are found before any file is read.
+void check_loss(const TrainSettings& s) {
+  const LossSchedule schedule = loss_of(s);
+  if (schedule.stages.size() == 1) return;
+  const auto refuse = [&](std::string_view why, std::string_view remedy) {
+    throw Error(ExitCode::usage, "loss", fmt::format("--loss \"{}\"", printable(*s.loss)), why,
+                remedy);
+  };
+  if (s.monitor == "loss")
+    refuse("--monitor loss compares epochs, and values of different losses cannot be compared",
+           "use --monitor miou, or one loss");
+  if (schedule.stages.back().begin >= s.epochs)
+    refuse(fmt::format("its last loss begins with epoch {}, and --epochs {} ends before",
+                       schedule.stages.back().begin + 1, s.epochs),
+           "give more --epochs, or leave that loss out");
+}
+
 }  // namespace
 
 void settle(TrainSettings& s) {
@@ -192,8 +209,7 @@ void settle(TrainSettings& s) {
                 fmt::format("--class-weights has {} numbers", s.class_weights.size()),
                 fmt::format("--classes {} needs one for each class", classes),
                 "give as many as there are classes");
-  // Mistakes in these are found before any file is read.
-  loss_of(s);
+  check_loss(s);
   model_options_of(s.model, 3);
 }
 
@@ -213,12 +229,14 @@ Framing framing_of(const TrainSettings& s) {
   return framing;
 }
 
-LossExpression loss_of(const TrainSettings& s) {
-  LossExpression expression = parse_loss(*s.loss);
-  expression.class_weights = s.class_weights;
-  // Labels in memory hold classes and kIgnore, which no loss counts, whatever files hold.
-  expression.ignore = expression.ignore.value_or(kIgnore);
-  return expression;
+LossSchedule loss_of(const TrainSettings& s) {
+  LossSchedule schedule = parse_loss_schedule(*s.loss);
+  for (LossSchedule::Stage& stage : schedule.stages) {
+    stage.loss.class_weights = s.class_weights;
+    // Labels in memory hold classes and kIgnore, which no loss counts, whatever files hold.
+    stage.loss.ignore = stage.loss.ignore.value_or(kIgnore);
+  }
+  return schedule;
 }
 
 TrainerOptions trainer_options(const TrainSettings& s) {

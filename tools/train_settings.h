@@ -63,7 +63,7 @@ void settle(TrainSettings& settings);
 
 LabelOptions label_options(const TrainSettings& settings);
 Framing framing_of(const TrainSettings& settings);
-LossExpression loss_of(const TrainSettings& settings);
+LossSchedule loss_of(const TrainSettings& settings);
 /// All but the image's shape.
 TrainerOptions trainer_options(const TrainSettings& settings);
 

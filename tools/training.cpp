@@ -79,6 +79,8 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
   say("network: {} with {}, {} parameters; batch {} of {}x{}x{}", record.model.arch,
       record.model.encoder, parameter_count(parameters), options.image.n, options.image.h,
       options.image.w, options.image.c);
+  if (options.loss.stages.size() > 1)
+    say("loss: {}", to_string(parse_loss_schedule(*settings.loss)));
   say("memory: {:.0f} MiB planned, {:.0f} MiB resident before the first step",
       static_cast<double>(trainer->planned_bytes()) / 1048576.0, resident_mib());
   if (folder) note(trainer->plan_report());

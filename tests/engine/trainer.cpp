@@ -178,7 +178,8 @@ TEST_CASE("who scores and saves a run sees the average of its weights") {
   CHECK(saver.saved_weights != weights(parameters));
   trainer.optimizer().exchange_average();
   CHECK(saver.saved_weights == weights(parameters));
-  const Scores scores = trainer.evaluator().score(validation, kBatch, 1, 0.5, &o.loss);
+  const LossExpression loss = o.loss.at(0);
+  const Scores scores = trainer.evaluator().score(validation, kBatch, 1, 0.5, &loss);
   CHECK(scores.loss == saver.epochs.back().validation.loss);
 }
 

@@ -58,7 +58,7 @@ std::vector<double> single_losses(Parameters& parameters) {
   const Net net{&tape, ""};
   const Tensor image = net.resident(kImage, DType::f32, "image");
   const Tensor label = net.resident({kImage.n, kImage.h, kImage.w, 1}, DType::u8, "label");
-  const LossExpression expression = descent().loss;
+  const LossExpression expression = descent().loss.at(0);
   std::vector<Tensor> losses{loss(net, supervised(kWeight)(net, image), label, expression)};
   for (const InnerLogits& inner : tape.inner_logits) {
     CHECK(inner.logits.shape() == Shape{kImage.n, kImage.h, kImage.w, 1});

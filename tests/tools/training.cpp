@@ -201,6 +201,32 @@ TEST_CASE("--deep-supervision: a stopped run keeps its heads, and the model file
   CHECK_MESSAGE(score.code == 0, score.err);
 }
 
+TEST_CASE("--loss with stages: said, kept by a stopped run, and refused where it has no effect") {
+  const TempFolder folder;
+  const auto args = with(tiny_training(trained_run().data, folder / "whole"), "--epochs", "3") +
+                    Strings{"--loss", "bce; 2: 0.5*dice+0.5*bce"};
+  const Outcome whole = run(args);
+  REQUIRE_MESSAGE(whole.code == 0, whole.err);
+  CHECK(whole.err.find("loss: bce; 2: 0.5*dice + 0.5*bce") != std::string::npos);
+  const auto weights = [](const fs::path& run) {
+    return read_text(run / "checkpoints/last/model.safetensors");
+  };
+  const fs::path out = folder / "stopped";
+  stop_and_resume(args, out, "\n3,");  // in the second epoch
+  CHECK(weights(out) == weights(folder / "whole"));
+
+  const Outcome late = run(with(args, "--loss", "bce; 4: dice"));
+  CHECK(late.code == 2);
+  CHECK(late.error() ==
+        "error[E-loss] --loss \"bce; 4: dice\" - its last loss begins with epoch 4, and --epochs 3 "
+        "ends before - give more --epochs, or leave that loss out");
+  const Outcome monitor = run(args + Strings{"--monitor", "loss"});
+  CHECK(monitor.code == 2);
+  CHECK(monitor.error() ==
+        "error[E-loss] --loss \"bce; 2: 0.5*dice+0.5*bce\" - --monitor loss compares epochs, and "
+        "values of different losses cannot be compared - use --monitor miou, or one loss");
+}
+
 TEST_CASE("SIGHUP: saved and stopped with 75, unless nohup has it ignored") {
   const TrainedRun& trained = trained_run();
   for (const auto& [handler, code] : {std::pair{SIG_DFL, 75}, {SIG_IGN, 0}}) {

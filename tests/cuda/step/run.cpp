@@ -56,6 +56,31 @@ TEST_CASE("memory that is poisoned when its planned life ends changes nothing") 
   CHECK(plain.weights() == poisoned.weights());
 }
 
+TEST_CASE("a loss that changes between epochs is recorded anew, as on the CPU") {
+  enable_backends();
+  for (const Precision precision : {Precision::fp32, Precision::fp16}) {
+    std::vector<Recorder> runs;
+    for (const Backend backend : {Backend::cpu, Backend::cuda}) {
+      TrainerOptions o =
+          toy_options(backend, backend == Backend::cpu ? Precision::fp32 : precision);
+      o.loss = parse_loss_schedule("bce; 2: lovasz; 3..4: dice");
+      o.epochs = 4;
+      Toy toy(o);
+      Waves training(kToyBatch, 2), validation(kToyBatch, 1);
+      toy.trainer.fit(training, validation, runs.emplace_back());
+    }
+    REQUIRE(runs[1].steps.size() == 8);
+    const double bound = precision == Precision::fp32 ? 1e-4 : 3e-2;
+    for (std::size_t i = 0; i < 8; ++i) {
+      CAPTURE(i);
+      check_close(runs[1].steps[i].loss, runs[0].steps[i].loss, bound);
+      CHECK(!runs[1].steps[i].skipped);
+    }
+    for (std::size_t i = 0; i < 4; ++i)
+      check_close(runs[1].epochs[i].validation.loss, runs[0].epochs[i].validation.loss, bound);
+  }
+}
+
 TEST_CASE("gradients of several batches add up as on the CPU") {
   enable_backends();
   TrainerOptions on_cpu = toy_options(Backend::cpu), on_cuda = toy_options(Backend::cuda);
@@ -112,8 +137,9 @@ TEST_CASE("gradients are clipped and weights averaged as on the CPU, with 16-bit
     for (int i : {0, 1})
       check_close(cuda_reports.epochs[i].validation.loss, cpu_reports.epochs[i].validation.loss,
                   bound);
+    const LossExpression loss = on_cuda.loss.at(0);
     const auto score = [&] {
-      return cuda.trainer.evaluator().score(validation, kToyBatch, 1, 0.5, &on_cuda.loss).loss;
+      return cuda.trainer.evaluator().score(validation, kToyBatch, 1, 0.5, &loss).loss;
     };
     const double trained = score();
     const std::vector<float> weights = cuda.weights();

@@ -84,8 +84,9 @@ TEST_CASE("the step's own augmentation: images and labels have the bits of the C
   TrainerOptions options;
   options.image = kBatch;
   options.classes = classes;
-  options.loss = parse_loss(kClasses);
-  options.loss.ignore = 255;
+  LossExpression loss = parse_loss(kClasses);
+  loss.ignore = 255;
+  options.loss = loss;
   options.backend = Backend::cuda;
   options.plan.check = true;  // each tensor keeps its memory
   options.raw = SceneBatches::raw_images(classes);

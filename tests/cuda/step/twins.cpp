@@ -67,8 +67,9 @@ Twin::Twin(const TwinOptions& options, Backend backend, Precision precision) : b
   TrainerOptions o;
   o.image = kBatch;
   o.classes = options.classes;
-  o.loss = parse_loss(options.loss);
-  o.loss.ignore = 255;
+  LossExpression loss = parse_loss(options.loss);
+  loss.ignore = 255;
+  o.loss = loss;
   o.optimizer.kind = options.optimizer;
   o.accumulate = options.accumulate;
   o.seed = 3;
