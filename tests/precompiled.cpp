@@ -1,0 +1,1 @@
+// Nothing: CMake precompiles headers for a source that takes them, which main.cpp does not.
