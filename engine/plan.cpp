@@ -5,7 +5,6 @@
 #include <cmath>
 #include <span>
 
-#include "engine/plan_lifetime.h"
 #include "engine/safetensors.h"
 #include "kernels/device.h"
 
@@ -73,28 +72,18 @@ Plan::Plan(Tape& tape, Arena& arena, PlanOptions options)
   if (size_of(tape.options.dtype) == 2) tape.parameters.make_shadow(tape.options.dtype);
   find_lifetimes();
   find_overlaps();
-  find_peak();
+  peak_ = find_peak(planned_, static_cast<int>(tape.steps.size()));
   lay_out();
+  find_moves();
 }
 
 void Plan::find_lifetimes() {
-  const int steps = static_cast<int>(tape_.steps.size());
-  auto touch = [](Slot* slot, int step) {
-    if (slot->first < 0) slot->first = step;
-    slot->last = step;
-  };
-  for (int i = 0; i < steps; ++i) {
-    for (Slot* slot : tape_.steps[i].reads) touch(slot, i);
-    for (Slot* slot : tape_.steps[i].writes) touch(slot, i);
-  }
-  for (Slot& slot : tape_.slots) {
-    if (slot.parameter || slot.kind == Kind::outside || slot.kind == Kind::kept) continue;
-    if (slot.kind == Kind::resident || (options_.check && slot.first >= 0)) {
-      slot.first = 0;
-      slot.last = steps;
-    }
-    if (slot.first >= 0) planned_.push_back(&slot);
-  }
+  std::vector<Turn> order;
+  for (const Step& step : tape_.steps) order.push_back({&step, step.again});
+  const int steps = static_cast<int>(order.size());
+  planned_ = find_lives(tape_, order);
+  if (options_.check)
+    for (Slot* slot : planned_) slot->lives = {{0, steps}};
 }
 
 // A step that may run beside those after it does so until the next of its kind, or a step that
@@ -112,46 +101,49 @@ void Plan::find_overlaps() {
     if (end == i + 1) continue;
     forks_[i] = joins_[end - 1] = true;
     for (const auto& slots : {side.reads, side.writes})
-      for (Slot* slot : slots) slot->last = std::max(slot->last, end - 1);
+      for (Slot* slot : slots)
+        for (Life& life : slot->lives)
+          if (life.first <= i && i <= life.last) life.last = std::max(life.last, end - 1);
   }
 }
 
-void Plan::find_peak() {
-  const int steps = static_cast<int>(tape_.steps.size());
-  std::vector<std::size_t> born(steps + 2), died(steps + 2);
-  for (Slot* slot : planned_) {
-    born[slot->first] += planned_bytes(*slot);
-    died[slot->last + 1] += planned_bytes(*slot);
-  }
-  std::size_t now = 0;
-  for (int i = 0; i <= steps; ++i) {
-    now += born[i] - died[i];
-    if (now > lower_bound_bytes_) {
-      lower_bound_bytes_ = now;
-      peak_step_ = i;
-    }
-  }
-}
-
-// Largest first, each at the lowest offset that is free for its whole life.
+// Largest first, each life at the lowest offset that is free for all of it.
 void Plan::lay_out() {
-  std::vector<Slot*> order = planned_;
-  std::stable_sort(order.begin(), order.end(),
-                   [](Slot* a, Slot* b) { return a->bytes() > b->bytes(); });
-  std::vector<Slot*> placed;  // by offset
-  for (Slot* slot : order) {
-    std::size_t offset = 0;
-    for (const Slot* rival : placed) {
-      if (rival->first > slot->last || slot->first > rival->last) continue;
-      if (offset + planned_bytes(*slot) <= rival->offset) break;
-      offset = std::max(offset, rival->offset + planned_bytes(*rival));
+  struct Piece {
+    const Slot* slot;
+    Life* life;
+  };
+  std::vector<Piece> order, placed;  // placed: by offset
+  for (Slot* slot : planned_)
+    for (Life& life : slot->lives) order.push_back({slot, &life});
+  std::stable_sort(order.begin(), order.end(), [](const Piece& a, const Piece& b) {
+    return a.slot->bytes() > b.slot->bytes();
+  });
+  for (const Piece& piece : order) {
+    Life& life = *piece.life;
+    const std::size_t bytes = planned_bytes(*piece.slot);
+    for (const auto& [rival, its] : placed) {
+      if (its->first > life.last || life.first > its->last) continue;
+      if (life.offset + bytes <= its->offset) break;
+      life.offset = std::max(life.offset, its->offset + planned_bytes(*rival));
     }
-    slot->offset = offset;
-    arena_bytes_ = std::max(arena_bytes_, offset + planned_bytes(*slot));
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), slot,
-                                   [](Slot* a, Slot* b) { return a->offset < b->offset; }),
-                  slot);
+    arena_bytes_ = std::max(arena_bytes_, life.offset + bytes);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), piece,
+                                   [](const Piece& a, const Piece& b) {
+                                     return a.life->offset < b.life->offset;
+                                   }),
+                  piece);
   }
+}
+
+// Where a step finds the tensors that have several lives.
+void Plan::find_moves() {
+  const int steps = static_cast<int>(tape_.steps.size());
+  moves_.assign(steps, {});
+  for (int i = 0; i < steps; ++i)
+    for (const auto& slots : {tape_.steps[i].reads, tape_.steps[i].writes})
+      for (Slot* slot : slots)
+        if (slot->lives.size() > 1) moves_[i].push_back({slot, life_at(*slot, i)->offset});
 }
 
 bool Plan::bind() {
@@ -189,7 +181,7 @@ bool Plan::bind_addresses() {
   }
   if (bound_ == arena_.data()) return false;
   bound_ = arena_.data();
-  for (Slot* slot : planned_) slot->data = bound_ + slot->offset;
+  for (Slot* slot : planned_) slot->data = bound_ + slot->lives[0].offset;
   for (Slot& slot : tape_.slots) {
     if (!slot.parameter) continue;
     const Parameter& p = *slot.parameter;
@@ -227,6 +219,7 @@ void Plan::run_steps(std::size_t begin, std::size_t end) {
 }
 
 void Plan::run_step(std::size_t i) {
+  for (const Move& move : moves_[i]) move.slot->data = bound_ + move.offset;
   Device& home = device(stream_.backend);
   if (forks_[i]) {
     Stream side = home.side_stream();
@@ -254,7 +247,8 @@ void Plan::check_step(const Step& step) {
 
 void Plan::poison_after(int step) {
   for (Slot* slot : planned_)
-    if (slot->last == step) poison(*slot, stream_);
+    for (const Life& life : slot->lives)
+      if (life.last == step) poison(*slot, stream_);
 }
 
 }  // namespace fjord

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/arena.h"
+#include "engine/plan_lifetime.h"
 #include "engine/tape.h"
 
 namespace fjord {
@@ -29,6 +30,8 @@ class Plan {
   /// Error{numeric} at the first value that is not finite.
   void run();
   void run_forward();
+  /// Queues one step of the tape, for a plan that is bound.
+  void run_step(std::size_t i);
   /// Queues every step, for a plan that is bound: what a Replay records.
   void enqueue();
   /// Whether enqueue() only queues work: not where values are looked at between steps.
@@ -38,20 +41,23 @@ class Plan {
   /// What inference keeps of the weights, perhaps shared with other plans.
   std::size_t kept_bytes() const;
   /// The largest sum of tensors alive at once: no plan can need less.
-  std::size_t lower_bound_bytes() const { return lower_bound_bytes_; }
+  std::size_t lower_bound_bytes() const { return peak_.bytes; }
   /// A table: peak by kind, the largest tensors at the peak, which deferred tensors were given
   /// memory and which of them are read again going backward.
   std::string report() const;
 
  private:
+  struct Move {
+    Slot* slot = nullptr;
+    std::size_t offset = 0;
+  };
   void find_lifetimes();
   void find_overlaps();
-  void find_peak();
   void lay_out();
+  void find_moves();
   bool bind_addresses();
   void make_kept();
   void run_steps(std::size_t begin, std::size_t end);
-  void run_step(std::size_t i);
   void check_step(const Step& step);
   void poison_after(int step);
 
@@ -60,8 +66,9 @@ class Plan {
   const PlanOptions options_;
   Stream stream_;
   std::vector<Slot*> planned_;
-  std::size_t arena_bytes_ = 0, lower_bound_bytes_ = 0;
-  int peak_step_ = 0;
+  std::size_t arena_bytes_ = 0;
+  Peak peak_;
+  std::vector<std::vector<Move>> moves_;  // by step
   std::vector<bool> forks_, joins_;  // by step: runs on the side stream; after it that one is met
   std::byte* bound_ = nullptr;
 };

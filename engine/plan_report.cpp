@@ -3,7 +3,6 @@
 #include <array>
 
 #include "engine/plan.h"
-#include "engine/plan_lifetime.h"
 
 namespace fjord {
 
@@ -29,7 +28,7 @@ const char* to_string(Kind kind) {
 
 double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-// Which deferred tensors got memory, or got it again going backward.
+// Which deferred tensors got memory, or what is made again going backward.
 std::string passes_report(const std::vector<Pass>& passes, bool again) {
   std::vector<std::string_view> names;
   std::size_t bytes = 0;
@@ -40,7 +39,7 @@ std::string passes_report(const std::vector<Pass>& passes, bool again) {
     }
   if (names.empty()) return "";
   return fmt::format("  {:<18}{:>4} tensors, {:.1f} MiB: {}\n",
-                     again ? "read again" : "materialised", names.size(), mib(bytes),
+                     again ? "made again" : "materialised", names.size(), mib(bytes),
                      fmt::join(names, ", "));
 }
 
@@ -50,16 +49,16 @@ std::string Plan::report() const {
   std::array<std::size_t, 7> by_kind{};
   std::vector<const Slot*> at_peak;
   for (const Slot* slot : planned_) {
-    if (!alive(*slot, peak_step_)) continue;
+    if (!alive(*slot, peak_.step)) continue;
     by_kind[static_cast<std::size_t>(slot->kind)] += planned_bytes(*slot);
     at_peak.push_back(slot);
   }
   std::string text =
       fmt::format("{} steps, arena {:.1f} MiB (lower bound {:.1f}), peak at step {} ({})\n",
-                  tape_.steps.size(), mib(arena_bytes_), mib(lower_bound_bytes_), peak_step_,
+                  tape_.steps.size(), mib(arena_bytes_), mib(peak_.bytes), peak_.step,
                   tape_.steps.empty()
                       ? ""
-                      : tape_.steps[std::min<std::size_t>(peak_step_, tape_.steps.size() - 1)].op);
+                      : tape_.steps[std::min<std::size_t>(peak_.step, tape_.steps.size() - 1)].op);
   for (std::size_t kind = 0; kind < by_kind.size(); ++kind)
     if (by_kind[kind])
       text += fmt::format("  {:<20}{:>10.1f} MiB\n", to_string(static_cast<Kind>(kind)),
@@ -74,7 +73,11 @@ std::string Plan::report() const {
         fmt::format("  {:<20}{:>10.1f} MiB, for all runs\n", "kept of weights", mib(kept_bytes()));
   if (const auto beside = std::ranges::count(forks_, true))
     text += fmt::format("  {} filter gradients run beside what follows them\n", beside);
-  return text + passes_report(tape_.passes, false) + passes_report(tape_.passes, true);
+  text += passes_report(tape_.passes, false) + passes_report(tape_.passes, true);
+  if (tape_.options.activations == Activations::recomputed)
+    text += fmt::format("  {:.0f} % of the step's work is run again for them\n",
+                        100 * tape_.recomputed_share);
+  return text;
 }
 
 }  // namespace fjord

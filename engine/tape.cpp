@@ -1,6 +1,7 @@
 // Recording: slots, parameters, gradients, and the passes of deferred tensors.
 #include "engine/tape.h"
 
+#include "engine/recompute.h"
 #include "kernels/norm.h"
 #include "kernels/pointwise.h"
 #include "kernels/spatial.h"
@@ -39,10 +40,9 @@ Tensor parameter_tensor(const Net& net, std::string_view name, Shape shape, bool
   return tensor;
 }
 
-// One pass that gives a deferred tensor its values.
-Tensor record_pass(const Net& net, Tensor x) {
+// One pass that gives a deferred tensor its values, in y.
+void record_pass(const Net& net, Tensor x, Tensor y) {
   const Deferred& d = *x.slot->deferred;
-  Tensor y = new_slot(*net.tape, x.shape(), x.dtype(), x.slot->name, Kind::activation);
   if (d.form == Deferred::Form::normalized) {
     Tensor residual = d.residual ? net.materialize(d.residual) : Tensor{};
     net.record(batch_norm_apply, in(d.raw), in(d.scale), in(d.shift), in(residual), out(y), d.act);
@@ -51,7 +51,6 @@ Tensor record_pass(const Net& net, Tensor x) {
     Tensor skip = d.skip ? net.materialize(d.skip) : Tensor{};
     net.record(upsample_concat_forward, in(low), in(skip), out(y));
   }
-  return y;
 }
 
 }  // namespace
@@ -209,6 +208,7 @@ void Net::backward() const {
   tape->forward_steps = tape->steps.size();
   tape->in_backward = true;
   for (auto recipe = tape->recipes.rbegin(); recipe != tape->recipes.rend(); ++recipe) (*recipe)();
+  if (tape->options.activations == Activations::recomputed) recompute_activations(*tape);
 }
 
 Tensor Net::materialize(Tensor x) const {
@@ -216,12 +216,13 @@ Tensor Net::materialize(Tensor x) const {
   Deferred& d = *x.slot->deferred;
   if (!tape->in_backward) ++d.uses;
   const bool again = tape->in_backward && !d.kept();
-  Tensor& made = again ? d.rematerialized : d.materialized;
-  if (!made) {
-    made = record_pass(*this, x);
-    tape->passes.push_back({made.slot, again});
-  }
-  return made;
+  if (d.materialized && (!again || d.made_again)) return d.materialized;
+  if (!d.materialized)
+    d.materialized = new_slot(*tape, x.shape(), x.dtype(), x.slot->name, Kind::activation);
+  record_pass(*this, x, d.materialized);
+  tape->passes.push_back({d.materialized.slot, again});
+  if (again) d.made_again = tape->steps.back().again = true;
+  return d.materialized;
 }
 
 }  // namespace fjord

@@ -25,11 +25,16 @@ struct Step {
   std::function<void(Stream&)> run;
   std::string implementation = {};  // what a convolution's slot chose
   bool beside = false;              // a filter's gradient: nothing of backward waits for it
+  bool again = false;               // makes what was not kept since it was made before
 };
 
 /// Training: batch statistics, gradients. Evaluation: running statistics, no gradients. Declaring:
 /// as evaluation, for the sake of the parameters' names and shapes; no step is left.
 enum class Mode : std::uint8_t { train, eval, declare };
+
+/// What forward leaves for backward: all that it reads, or less, and backward makes the rest again
+/// (engine/recompute.h).
+enum class Activations : std::uint8_t { kept, recomputed };
 
 struct TapeOptions {
   Backend backend = Backend::cpu;
@@ -42,6 +47,7 @@ struct TapeOptions {
   /// once for all runs: Mode::eval alone.
   std::optional<FilterMemory> inference = {};
   std::uint64_t seed = 0;  // of what is drawn while training
+  Activations activations = Activations::kept;
 };
 
 /// What a step computes in. Weights, statistics, gradients of parameters and losses are f32 always;
@@ -59,9 +65,10 @@ void set_conv_tuning(ConvTuning tuning);
 TapeOptions tape_options(Backend backend, Precision precision, Mode mode,
                          ConvAlgorithm algorithm = ConvAlgorithm::any);
 
-/// A pass that gave a deferred tensor memory: once going forward, or `again` going backward.
+/// A tensor that was given memory: a deferred one going forward, under its name, or any that is
+/// made `again` going backward.
 struct Pass {
-  const Slot* made = nullptr;  // under the deferred tensor's name
+  const Slot* made = nullptr;
   bool again = false;
 };
 
@@ -104,7 +111,8 @@ struct Tape {
   std::vector<std::function<void()>> recipes;  // run in reverse by backward()
   std::size_t forward_steps = 0;               // set by backward()
   bool in_backward = false;
-  std::vector<Pass> passes;  // printed with the plan
+  std::vector<Pass> passes;     // printed with the plan
+  double recomputed_share = 0;  // of the step's work, where activations are not kept
   std::vector<Word> words;
   std::vector<InnerLogits> inner_logits;
   std::map<std::string, Tensor> parameter_tensors;

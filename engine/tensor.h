@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/norm.h"
 #include "kernels/view.h"
@@ -23,13 +24,19 @@ enum class Kind : std::uint8_t {
 struct Deferred;
 struct Parameter;
 
-/// A tensor's record on the tape. The plan gives it an offset for the steps [first, last] in which
-/// it is touched; parameters live outside of the arena.
+/// The steps in which a tensor is there, from the one that writes it to the last that touches it,
+/// and where in the arena.
+struct Life {
+  int first = -1, last = -1;
+  std::size_t offset = 0;
+};
+
+/// A tensor's record on the tape. The plan finds when it is there and gives it a place; parameters
+/// live outside of the arena.
 struct Slot : Buffer {
   Kind kind = Kind::activation;
   bool needs_grad = false;
-  int first = -1, last = -1;
-  std::size_t offset = 0;
+  std::vector<Life> lives;  // in order; several where it is made again
   Slot* grad = nullptr;
   std::shared_ptr<Deferred> deferred;
   Parameter* parameter = nullptr;  // whose value (or gradient) this is: not in the arena
@@ -58,10 +65,11 @@ struct Deferred {
   Act act = Act::none;
   // upsample_concat: low at the size of this tensor, then skip
   Tensor low, skip;
-  // The pass recorded going forward, and the one recorded again going backward. Recomputing is
+  // What the pass writes, recorded going forward and once more going backward. Recomputing is
   // cheaper than keeping, except where many consumers or a residual would recompute much.
   int uses = 0;
-  Tensor materialized, rematerialized;
+  bool made_again = false;
+  Tensor materialized;
   bool kept() const { return uses > 2 || residual; }
 };
 

@@ -78,6 +78,7 @@ struct TrainerOptions {
   Backend backend = Backend::cpu;
   Precision precision = Precision::fp32;
   ConvAlgorithm algorithm = ConvAlgorithm::any;
+  Activations activations = Activations::kept;
   PlanOptions plan = {};
   std::optional<RawImages> raw = {};  // batches come raw: the step begins with their augmentation
 };

@@ -14,6 +14,7 @@ TapeOptions training_options(const TrainerOptions& options) {
   TapeOptions tape =
       tape_options(options.backend, options.precision, Mode::train, options.algorithm);
   tape.seed = options.seed;
+  tape.activations = options.activations;
   return tape;
 }
 

@@ -64,9 +64,9 @@ std::vector<Row> kinds_of(const Tape& tape) {
   return rows;
 }
 
-double seconds_of(const Step& step, Stream& stream) {
+double seconds_of(Recorded& recorded, std::size_t step, Stream& stream) {
   const auto begin = BenchClock::now();
-  step.run(stream);
+  recorded.plan->run_step(step);
   device(stream.backend).synchronize(stream);
   return seconds_since(begin);
 }
@@ -76,12 +76,12 @@ double median(std::vector<double> seconds) {
   return seconds[seconds.size() / 2];
 }
 
-// Median seconds of both.
-std::pair<double, double> in_turns(const BenchSettings& s, const Step& a, const Step& b,
-                                   Stream& stream) {
+// Median seconds of that step in both.
+std::pair<double, double> in_turns(const BenchSettings& s, Recorded& a, Recorded& b,
+                                   std::size_t step, Stream& stream) {
   std::vector<double> of_a, of_b;
   for (int i = 0; i < s.warmup + s.steps; ++i) {
-    const double first = seconds_of(a, stream), second = seconds_of(b, stream);
+    const double first = seconds_of(a, step, stream), second = seconds_of(b, step, stream);
     if (i >= s.warmup) of_a.push_back(first), of_b.push_back(second);
   }
   return {median(of_a), median(of_b)};
@@ -91,6 +91,7 @@ std::pair<double, double> in_turns(const BenchSettings& s, const Step& a, const 
 
 nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point start) {
   RecordedOptions options = recorded_options(s);
+  options.activations = Activations::kept;  // convolutions that are run again are no other ones
   Recorded chosen(options);
   options.algorithm = ConvAlgorithm::direct;
   Recorded direct(options);
@@ -103,8 +104,8 @@ nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point
                                      "steps", "ms", "GFLOP/s", "% peak", "direct ms", "ratio",
                                      "implementation", "pass", "the first of them"));
   for (const Row& row : kinds_of(*chosen.tape)) {
-    const Step &own = chosen.tape->steps[row.step], &other = direct.tape->steps[row.step];
-    const auto [seconds, direct_seconds] = in_turns(s, own, other, stream);
+    const Step& own = chosen.tape->steps[row.step];
+    const auto [seconds, direct_seconds] = in_turns(s, chosen, direct, row.step, stream);
     const double rate = 2.0 * static_cast<double>(multiply_adds(own)) / seconds;
     print_result(
         s.common,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "engine/multiply_adds.h"
 #include "engine/ops.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"
@@ -20,6 +21,7 @@ struct RecordedOptions {
   Precision precision = Precision::fp32;
   ConvAlgorithm algorithm = ConvAlgorithm::any;
   FilterMemory filters = FilterMemory::normal;  // of a forward pass
+  Activations activations = Activations::kept;  // of a training step
   std::string loss = "0.5*dice+0.5*bce";
   std::uint64_t seed = 0;
 };
@@ -58,10 +60,6 @@ class Recorded {
   std::vector<std::uint8_t> host_labels_;
 };
 
-/// The filter that a convolution reads, forward and backward-data.
-const Slot& filter_read(const Step& step);
-/// Multiply-adds of a convolution's step, 0 for any other.
-std::int64_t multiply_adds(const Step& step);
 /// Trained values, without the padding between them.
 std::int64_t parameter_count(const Parameters& parameters);
 

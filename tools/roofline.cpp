@@ -112,10 +112,10 @@ std::vector<Work> work_of(const Tape& tape) {
     }
     for (const Slot* slot : step.writes) {
       const auto bytes = static_cast<double>(slot->bytes());
-      const bool again = !written.insert(slot).second;
+      const bool adds = !written.insert(slot).second && !step.again;
       const bool read = std::find(step.reads.begin(), step.reads.end(), slot) != step.reads.end();
       const bool scratch = slot->kind == Kind::scratch;
-      work.bytes += scratch || (again && !read) ? 2 * bytes : bytes;
+      work.bytes += scratch || (adds && !read) ? 2 * bytes : bytes;
       work.scratch += scratch ? 2 * bytes : 0;
       work.largest = std::max(work.largest, bytes);
     }

@@ -48,7 +48,8 @@ ModelRun::ModelRun(const RunOptions& options)
                         .dtype = options.dtype,
                         .mode = options.mode,
                         .algorithm = options.algorithm,
-                        .inference = options.inference}) {
+                        .inference = options.inference,
+                        .activations = options.activations}) {
   const Net net{&tape, ""};
   image = net.resident(options.image, options.dtype, "image");
   if (options.encoder_only) {

@@ -24,6 +24,7 @@ struct RunOptions {
   bool encoder_only = false;  // the results are the features
   std::string loss = {};      // an expression; with it, backward steps are recorded as well
   PlanOptions plan = {};
+  Activations activations = Activations::kept;
 };
 
 class ModelRun {
