@@ -91,6 +91,7 @@ void prepare(BenchSettings& s) {
   host.device = "cpu";
   apply_common_flags(host);
   s.compute = {Backend::cuda, precision_of(s.compute_flags.precision.value_or("bf16"))};
+  s.compute.activations = activations_of(s.compute_flags);
 }
 
 nlohmann::ordered_json work_of_flags(const BenchSettings& s, BenchClock::time_point start) {
@@ -111,6 +112,7 @@ RecordedOptions recorded_options(const BenchSettings& s) {
           .precision = s.compute.precision,
           .algorithm = s.compute.algorithm,
           .filters = s.compute.filters,
+          .activations = s.compute.activations,
           .loss = model.classes > 1 ? "0.5*dice+0.5*softce" : "0.5*dice+0.5*bce",
           .seed = s.common.seed};
 }

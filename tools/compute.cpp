@@ -61,6 +61,10 @@ void demand(Precision precision, Backend backend) {
 
 }  // namespace
 
+Activations activations_of(const ComputeFlags& flags) {
+  return flags.memory == "low" ? Activations::recomputed : Activations::kept;
+}
+
 ConvTuning tuning_of_environment() {
   const auto variable = [](const char* name) -> std::string {
     const char* value = std::getenv(name);
@@ -91,10 +95,6 @@ void start_card() {
 }
 
 void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, ComputeFor purpose) {
-  if (purpose == ComputeFor::training && flags.memory != "normal")
-    throw Error(ExitCode::usage, "not-yet", "--memory " + flags.memory,
-                "this build trains with the normal plan only",
-                "use --memory normal with a smaller --batch or --size");
   const std::string precision = flags.precision.value_or("fp32");
   if (common.device == "cpu") check_on_cpu(precision, purpose, "the CPU");
   if (common.device == "auto" && !find_cuda_library())
@@ -104,6 +104,7 @@ void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, C
 Compute start_compute(const CommonFlags& common, const ComputeFlags& flags, ComputeFor purpose) {
   Compute compute;
   if (flags.memory == "low") compute.filters = FilterMemory::low;
+  compute.activations = activations_of(flags);
   if (flags.exact) compute.algorithm = ConvAlgorithm::direct;
   if (common.device == "auto") compute.backend = automatic();
   if (common.device == "cuda") compute.backend = Backend::cuda;

@@ -12,13 +12,17 @@ struct Compute {
   Precision precision = Precision::fp32;
   ConvAlgorithm algorithm = ConvAlgorithm::any;  // --exact: direct
   FilterMemory filters = FilterMemory::normal;   // --memory, of inference
+  Activations activations = Activations::kept;   // --memory, of training
 };
 
-/// What is computed. Inference has --memory low, and --precision bf16 on the CPU; training has not.
+/// What is computed. Inference has --precision bf16 on the CPU; training has not.
 enum class ComputeFor : std::uint8_t { inference, training };
 
 /// Throws Error{usage} for what this build does not compute, before anything is started.
 void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, ComputeFor purpose);
+
+/// What --memory means to a training step.
+Activations activations_of(const ComputeFlags& flags);
 
 /// Starts what --device and --precision ask for, and says what `auto` means. `auto` is a card that
 /// can be used, else the CPU; the precision is bf16 on a card that has it, fp32 elsewhere. Throws

@@ -153,10 +153,11 @@ int inspect_run(const InspectSettings& s, const fs::path& run) {
 }
 
 // The decoder's enlarging may be a part of its convolutions, where the backend has that.
+// Of the forward pass: not one that is run again going backward.
 bool is_forward_convolution(const Step& step) {
-  return std::strcmp(step.op, "conv_forward") == 0 ||
-         std::strcmp(step.op, "upsample_conv_forward") == 0 ||
-         std::strcmp(step.op, "conv_inference") == 0;
+  return !step.again && (std::strcmp(step.op, "conv_forward") == 0 ||
+                         std::strcmp(step.op, "upsample_conv_forward") == 0 ||
+                         std::strcmp(step.op, "conv_inference") == 0);
 }
 
 std::string layer_table(const Recorded& recorded) {
@@ -190,6 +191,7 @@ int inspect_plan(const InspectSettings& s) {
        .precision = compute.precision,
        .algorithm = compute.algorithm,
        .filters = compute.filters,
+       .activations = compute.activations,
        .loss = model.classes > 1 ? "0.5*lovasz+0.5*softce(smooth=0.1)" : "0.5*dice+0.5*bce"});
   std::int64_t forward = 0;
   for (const Step& step : recorded.tape->steps)

@@ -68,7 +68,7 @@ void add_compute_flags(Options& options, ComputeFlags& flags) {
                 .help = "fp32 tf32 bf16 fp16",
                 .choices = {"fp32", "tf32", "bf16", "fp16"}});
   options.flag("memory", &flags.memory,
-               {.value = "MODE", .help = "normal; low: predict", .choices = {"normal", "low"}});
+               {.value = "MODE", .help = "normal, low", .choices = {"normal", "low"}});
   options.flag("exact", &flags.exact, {.help = "direct convolutions"});
 }
 

@@ -70,6 +70,7 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
   options.backend = compute.backend;
   options.precision = compute.precision;
   options.algorithm = compute.algorithm;
+  options.activations = compute.activations;
   if (training->loader().augment_by() == AugmentBy::consumer)
     options.raw = training->loader().raw_images();
   const Model model = model_of(record, settings);

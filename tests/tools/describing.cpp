@@ -109,3 +109,18 @@ TEST_CASE("bench: JSON keys of the contract for each kind of work") {
                                "--batch", "2", "--steps", "1", "--profile"});
   CHECK(profile.code == 0);
 }
+
+TEST_CASE("bench and inspect: --memory low plans a smaller step") {
+  for (const Strings& program :
+       {Strings{"fjord-bench", "train", "--steps", "1"}, Strings{"fjord-inspect", "--train"},
+        Strings{"fjord-bench", "train", "--predict", "--device", "cuda"}}) {
+    const auto planned = [&](const char* memory) {
+      const Outcome outcome =
+          run(program + Strings{"--encoder", "resnet18", "--size", "128", "--batch", "2",
+                                "--memory", memory, "--json", "-"});
+      REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+      return outcome.json()["planned_mib"].get<double>();
+    };
+    CHECK(planned("low") < planned("normal"));
+  }
+}

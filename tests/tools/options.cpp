@@ -145,7 +145,7 @@ TEST_CASE("what later builds will do is refused by name") {
   CHECK(refusal({"d", "--precision", "bf16"}) ==
         "error[E-not-yet] --precision bf16 - this build trains in fp32 only - use --precision "
         "fp32");
-  CHECK(refusal({"d", "--memory", "low"}).find("E-not-yet") != std::string::npos);
+  CHECK(refusal({"d", "--memory", "low"}) == "accepted");
 }
 
 TEST_CASE("an average of epochs needs some, and a run has one average") {

@@ -29,6 +29,12 @@ void stop_and_resume(const Strings& args, const fs::path& out, const char* line)
   REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
 }
 
+double planned_mib(const std::string& err) {
+  const auto at = err.find("memory: ");
+  REQUIRE_MESSAGE(at != std::string::npos, err);
+  return std::stod(err.substr(at + 8));
+}
+
 }  // namespace
 
 TEST_CASE("a run leaves what the contract says") {
@@ -76,6 +82,25 @@ TEST_CASE("the run's config trained again gives the same bytes, for any number o
   CHECK(read_text(folder / "run/checkpoints/last/model.safetensors") ==
         read_text(trained.run / "checkpoints/last/model.safetensors"));
   CHECK(read_text(folder / "run/config.toml") == read_text(trained.run / "config.toml"));
+}
+
+TEST_CASE("--memory low plans less, stays with the run, and changes no byte of the model") {
+  const TrainedRun& trained = trained_run();
+  const TempFolder folder;
+  const auto model = [](const fs::path& run) {
+    return read_text(run / "checkpoints/last/model.safetensors");
+  };
+  const auto args = tiny_training(trained.data, folder / "low") + Strings{"--memory", "low"};
+  const Outcome low = run(args);
+  REQUIRE_MESSAGE(low.code == 0, low.err);
+  CHECK(planned_mib(low.err) < planned_mib(trained.outcome.err));
+  CHECK(model(folder / "low") == model(trained.run));
+  CHECK(read_text(folder / "low/config.toml").find("memory = \"low\"") != std::string::npos);
+  const std::string log = read_text(folder / "low/log.txt");
+  CHECK_MESSAGE(log.find("run again for them") != std::string::npos, log);
+  stop_and_resume(args, folder / "stopped", "\n1,");
+  CHECK(model(folder / "stopped") == model(trained.run));
+  CHECK(read_text(folder / "stopped/log.txt").find("run again for them") != std::string::npos);
 }
 
 TEST_CASE("a trained run is not overwritten, and a finished one has nothing to go on with") {
