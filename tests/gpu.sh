@@ -141,8 +141,17 @@ check_determinism() {
 # The training step asks cuDNN for no sums until these runs agree: no fault if they do not.
 check_sums() {
   local verdict="the same bits in 20 runs, and right"
-  run fused-sums "$(bin plans/test_cuda_plans)" '--test-case=*20 runs*' || verdict="others, or wrong (log/fused-sums)"
+  run fused-sums "$(bin plans/test_cuda_plans)" '--test-case=fused sums*20 runs*' || verdict="others, or wrong (log/fused-sums)"
   result "cuDNN's own sums" 0 "$verdict"
+}
+
+# What cuBLASLt suggests for products, which are chosen among where plans are timed.
+check_products() {
+  local status=0
+  run products "$(bin plans/test_cuda_plans)" '--test-case=products*20 runs*' || status=$?
+  # A build without cuBLASLt has no such case.
+  if [ $status = 0 ] && ! grep -E 'test cases: +[1-9]' "$build/log/products" >/dev/null; then status=77; fi
+  result "cuBLASLt's products" $status "exact where sums are, and the same bits in 20 runs"
 }
 
 # The beginnings of every slot's name: each kernel's small cases.
@@ -190,6 +199,27 @@ time_fjord() {
   echo
   "$build/tools/fjord-bench" train --device cuda --size 512 --batch 8 --predict 2>&1 || true
   echo '```'
+}
+
+# What timing gains, and what it chose; resnet50 has 1x1 convolutions, which may be products.
+time_tuned() {
+  local encoder what json
+  rm -rf "$build/cache"
+  echo
+  echo "## Convolutions by rule and timed (FJORD_CUDNN_TUNE=1), 512x512, batch 8, bf16"
+  echo
+  echo "| what | encoder | by rule, ms | timed, ms |"
+  echo "|---|---|---|---|"
+  for encoder in resnet34 resnet50; do
+    for what in train infer; do
+      json=$(bench $what --encoder $encoder --size 512 --batch 8 --precision bf16 --steps 50 --warmup 10 2>"$build/log/bench") || json=''
+      printf '| %s | %s | %s |' $what $encoder "$(number median_ms <<<"$json")"
+      json=$(XDG_CACHE_HOME=$build/cache FJORD_CUDNN_TUNE=1 bench $what --encoder $encoder --size 512 --batch 8 --precision bf16 --steps 50 --warmup 10 2>"$build/log/tuned") || json=''
+      echo " $(number median_ms <<<"$json") |"
+    done
+  done
+  echo
+  echo "Chosen: $(cat "$build"/cache/fjord/conv-plans-*.json 2>/dev/null | grep -oE '"(engine|cublasLt|apart)"' | sort | uniq -c | awk '{print $1, $2}' | paste -sd ',')."
 }
 
 # PyTorch in turns with fjord: eager with mixed precision, then compiled.
@@ -258,10 +288,11 @@ check_ops
 check_goldens
 check_determinism
 check_sums
+check_products
 check_sanitizer
 { echo; echo "## Goldens"; echo; grep '^|' "$build/log/goldens"; } | table
 say "times"
-{ time_fjord; time_peers; time_tensorrt; } | table
+{ time_fjord; time_tuned; time_peers; time_tensorrt; } | table
 { echo; echo "## Registers, spills, occupancy, instructions"; echo; grep '^|' "$build/log/compiled-kernels"; } | table >/dev/null
 say "written to $output: $faults checks failed"
 [ "$faults" -eq 0 ]

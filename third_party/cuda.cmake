@@ -1,6 +1,7 @@
 # The CUDA toolkit, where it is: its nvcc on the PATH, in $CUDACXX or in /usr/local/cuda. A build
 # without it is complete on the CPU. Sets FJORD_CUDA_FOUND, and FJORD_CUDNN_FOUND with the target
-# fjord_cudnn; reports cuBLASLt and NCCL, which nothing uses yet.
+# fjord_cudnn, and FJORD_CUBLASLT_FOUND with fjord_cublas (its headers: it is
+# opened when timing asks for it); reports NCCL, which nothing uses yet.
 include(CheckLanguage)
 if(NOT DEFINED ENV{CUDACXX} AND NOT CMAKE_CUDA_COMPILER)
   find_program(NVCC nvcc HINTS /usr/local/cuda/bin)
@@ -63,14 +64,20 @@ if(CMAKE_CUDA_COMPILER)
   endif()
 
   fjord_cuda_library(CUBLASLT cublasLt.h cublasLt CUBLAS_ROOT)
+  if(FJORD_CUBLASLT_FOUND)
+    add_library(fjord_cublas INTERFACE)
+    target_include_directories(fjord_cublas SYSTEM INTERFACE ${CUBLASLT_INCLUDE})
+    message(STATUS "cuBLASLt: ${CUBLASLT_LIBRARY}")
+  else()
+    message(STATUS "No cuBLASLt found: timing knows cuDNN alone")
+  endif()
+
   fjord_cuda_library(NCCL nccl.h nccl NCCL_ROOT)
-  foreach(name CUBLASLT NCCL)
-    if(FJORD_${name}_FOUND)
-      message(STATUS "${name}: ${${name}_LIBRARY} (not used yet)")
-    else()
-      message(STATUS "No ${name} found: nothing needs it yet")
-    endif()
-  endforeach()
+  if(FJORD_NCCL_FOUND)
+    message(STATUS "NCCL: ${NCCL_LIBRARY} (not used yet)")
+  else()
+    message(STATUS "No NCCL found: nothing needs it yet")
+  endif()
 else()
   message(STATUS "No CUDA toolkit found: building for the CPU alone")
 endif()

@@ -2,6 +2,8 @@
 // by them; bias, residual and ReLU where the sums are stored, or in one pass behind.
 #include "kernels/conv_inference.h"
 
+#include <optional>
+
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv_rule.h"
 #include "kernels/cuda/conv_split.h"
@@ -126,20 +128,39 @@ struct Enlarged {
   std::size_t workspace = 0, sum_at = 0, sum_bytes = 0;
 };
 
+// Filters made ready in scratch by every run.
+ConvInference keeping_nothing(ConvInference pass) {
+  const std::size_t filters = aligned_bytes(pass.kept_bytes);
+  pass.scratch_bytes += filters;
+  pass.run = [filters, keep = pass.keep, run = pass.run](ConvInferenceInputs t, Out y,
+                                                         void* scratch, Stream& stream) {
+    keep(t.weight, t.scale, scratch, stream);
+    t.kept = scratch;
+    run(t, y, part_of(scratch, filters), stream);
+  };
+  pass.keep = {};
+  pass.kept_bytes = 0;
+  return pass;
+}
+
 ConvInference enlarged_inference(const ConvInferenceShape& s) {
   const Enlarged e(s);
-  return {fmt::format("transposed 4x4: {}{}", e.first->engine(),
-                      e.second ? ", 3x3: " + e.second->engine() : ""),
-          format_of("split", s),
-          e.split.workspace_offset,
-          e.second ? e.sum_at + e.sum_bytes : e.workspace,
-          [split = e.split](In weight, In scale, void* kept, Stream& stream) {
-            fold_split_filter(weight, scale, split.parts, split.shape.dtype, kept,
-                              split.skip_filter(kept), stream);
-          },
-          [e](const ConvInferenceInputs& t, Out y, void* scratch, Stream& stream) {
-            e.run(t, y, scratch, stream);
-          }};
+  const ConvInference pass{fmt::format("transposed 4x4: {}{}", e.first->engine(),
+                                       e.second ? ", 3x3: " + e.second->engine() : ""),
+                           format_of("split", s),
+                           e.split.workspace_offset,
+                           e.second ? e.sum_at + e.sum_bytes : e.workspace,
+                           [split = e.split](In weight, In scale, void* kept, Stream& stream) {
+                             fold_split_filter(weight, scale, split.parts, split.shape.dtype, kept,
+                                               split.skip_filter(kept), stream);
+                           },
+                           [e](const ConvInferenceInputs& t, Out y, void* scratch, Stream& stream) {
+                             e.run(t, y, scratch, stream);
+                           }};
+  // 16 taps for 9: of 16 bits no more than the filters, of f32 almost twice as much.
+  const bool larger =
+      pass.kept_bytes > static_cast<std::size_t>(s.conv.weight.count()) * sizeof(float);
+  return larger && s.memory == FilterMemory::low ? keeping_nothing(pass) : pass;
 }
 
 void prepare_inference(const ConvInferenceShape& s, ConvInference& pass, Stream&) {

@@ -35,6 +35,11 @@ struct ConvEpilogue {
   bool operator==(const ConvEpilogue&) const = default;
 };
 
+/// Whether a pass over the stored result can do it as well.
+inline bool has_ending(const ConvEpilogue& e) {
+  return (e.bias || e.residual || e.relu) && e.sums == ConvSums::none;
+}
+
 /// One correlation y = image * filter of dense NHWC and K x R x S x C tensors of one type.
 struct ConvProblem {
   ConvPass pass = ConvPass::forward;

@@ -56,25 +56,49 @@ void SlicedPlan::run(const ConvOperands& operands, Stream& stream) const {
   for (int i = 0; i < slices_; ++i) plan_->run(slice(operands, i), stream);
 }
 
-EndedPlan::EndedPlan(const ConvProblem& problem, const ConvTuning& tuning) : problem_(problem) {
-  if (problem.epilogue != ConvEpilogue{}) fused_ = plan_conv(problem, tuning);
-  if (fused_ && fused_->tensor_cores) return;
-  fused_ = nullptr;
-  ConvProblem bare = problem;
-  bare.epilogue = {};
-  apart_.emplace(bare, tuning);
+namespace {
+
+class ApartPlan : public ConvPlan {
+ public:
+  ApartPlan(const ConvProblem& problem, const ConvTuning& tuning)
+      : problem_(problem), plain_(without_ending(problem), tuning) {
+    const ConvPlan& plan = plain_.plan();
+    engine = plan.engine;
+    if (has_ending(problem.epilogue)) engine += " and a pass";
+    tensor_cores = plan.tensor_cores;
+    workspace_bytes = plan.workspace_bytes;
+  }
+
+  void run(const ConvOperands& operands, Stream& stream) const override {
+    plain_.run(operands, stream);
+    const ConvEpilogue& e = problem_.epilogue;
+    if (!has_ending(e)) return;
+    end_conv({.bias = e.bias ? static_cast<const float*>(operands.bias) : nullptr,
+              .residual = e.residual ? operands.residual : nullptr,
+              .relu = e.relu},
+             {operands.result, problem_.dtype},
+             problem_.pass == ConvPass::forward ? problem_.output : problem_.image, stream);
+  }
+
+ private:
+  static ConvProblem without_ending(ConvProblem problem) {
+    problem.epilogue = {};
+    return problem;
+  }
+
+  ConvProblem problem_;
+  SlicedPlan plain_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ConvPlan> plan_apart(const ConvProblem& problem, const ConvTuning& tuning) {
+  return std::make_shared<const ApartPlan>(problem, tuning);
 }
 
-void EndedPlan::run(const ConvOperands& operands, Stream& stream) const {
-  if (fused_) return fused_->run(operands, stream);
-  apart_->run(operands, stream);
-  const ConvEpilogue& e = problem_.epilogue;
-  if (e == ConvEpilogue{}) return;
-  end_conv({.bias = e.bias ? static_cast<const float*>(operands.bias) : nullptr,
-            .residual = e.residual ? operands.residual : nullptr,
-            .relu = e.relu},
-           {operands.result, problem_.dtype},
-           problem_.pass == ConvPass::forward ? problem_.output : problem_.image, stream);
+EndedPlan::EndedPlan(const ConvProblem& problem, const ConvTuning& tuning) {
+  if (problem.epilogue != ConvEpilogue{}) plan_ = plan_conv(problem, tuning);
+  if (!plan_ || !(plan_->tensor_cores || tuning.timed)) plan_ = plan_apart(problem, tuning);
 }
 
 WritingPlan::WritingPlan(const ConvProblem& whole, const ConvTuning& tuning, Write write)

@@ -1,8 +1,6 @@
 // A library's plans for one convolution, whichever way its result is written.
 #pragma once
 
-#include <optional>
-
 #include "kernels/cuda/conv_library.h"
 
 namespace fjord::cuda {
@@ -39,23 +37,23 @@ class SlicedPlan {
   int slices_ = 1;
 };
 
+/// A forward or backward-data pass by the plan without an epilogue; bias, residual and ReLU in a
+/// pass behind it. Throws as require_plan.
+std::shared_ptr<const ConvPlan> plan_apart(const ConvProblem& problem, const ConvTuning& tuning);
+
 /// A forward or backward-data pass and what follows its sums: in the library's epilogue where it
-/// does that with tensor cores, else in a pass behind it. Throws as require_plan.
+/// does that with tensor cores, or is timed and faster; else apart. Throws as require_plan.
 class EndedPlan {
  public:
   EndedPlan(const ConvProblem& problem, const ConvTuning& tuning);
 
-  void run(const ConvOperands& operands, Stream& stream) const;
+  void run(const ConvOperands& operands, Stream& stream) const { plan_->run(operands, stream); }
 
-  const std::string& engine() const { return fused_ ? fused_->engine : apart_->plan().engine; }
-  std::size_t workspace_bytes() const {
-    return fused_ ? fused_->workspace_bytes : apart_->plan().workspace_bytes;
-  }
+  const std::string& engine() const { return plan_->engine; }
+  std::size_t workspace_bytes() const { return plan_->workspace_bytes; }
 
  private:
-  ConvProblem problem_;
-  std::shared_ptr<const ConvPlan> fused_;
-  std::optional<SlicedPlan> apart_;
+  std::shared_ptr<const ConvPlan> plan_;
 };
 
 /// Stores a result or adds to it (where `write` is add): by the library itself, or else through

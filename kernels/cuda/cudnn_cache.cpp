@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 void report(const std::string& path, std::string_view why) {
   fmt::print(stderr, "warning: {} - {} - convolutions are timed again\n", printable(path), why);
@@ -27,12 +27,25 @@ std::uint64_t hash(const std::string& text) {
   return value;
 }
 
-json json_of(const EngineChoice& choice) {
-  return {{"engine", choice.engine}, {"knobs", choice.knobs}};
-}
+struct JsonOf {
+  json operator()(const EngineChoice& choice) const {
+    return {{"engine", choice.engine}, {"knobs", choice.knobs}};
+  }
+  json operator()(const AlgorithmChoice& choice) const {
+    return {{"cublasLt", choice.version}, {"algorithm", choice.words}};
+  }
+  json operator()(const ApartChoice&) const { return {{"apart", true}}; }
+};
 
 // Throws json::exception when it is anything else.
-EngineChoice choice_of(const json& value) {
+ConvChoice choice_of(const json& value) {
+  if (value.contains("apart") && value.at("apart") == true) return ApartChoice{};
+  if (value.contains("cublasLt")) {
+    AlgorithmChoice choice;
+    value.at("cublasLt").get_to(choice.version);
+    value.at("algorithm").get_to(choice.words);
+    return choice;
+  }
   EngineChoice choice;
   value.at("engine").get_to(choice.engine);
   value.at("knobs").get_to(choice.knobs);
@@ -58,7 +71,7 @@ void PlanCache::read() {
       report(path_, "of another version or device");
       return;
     }
-    std::map<std::string, EngineChoice> choices;
+    std::map<std::string, ConvChoice> choices;
     for (const auto& [problem, choice] : root.at("plans").items())
       choices[problem] = choice_of(choice);
     choices_ = std::move(choices);
@@ -69,7 +82,7 @@ void PlanCache::read() {
 
 void PlanCache::write() const {
   json plans = json::object();
-  for (const auto& [problem, choice] : choices_) plans[problem] = json_of(choice);
+  for (const auto& [problem, choice] : choices_) plans[problem] = std::visit(JsonOf{}, choice);
   const json root{{"version", kVersion}, {"device", device_}, {"plans", plans}};
   const std::string temporary = fmt::format("{}.tmp.{}", path_, getpid());
   std::error_code failed;
@@ -85,13 +98,13 @@ void PlanCache::write() const {
   std::filesystem::remove(temporary, failed);
 }
 
-std::optional<EngineChoice> PlanCache::find(const std::string& problem) const {
+std::optional<ConvChoice> PlanCache::find(const std::string& problem) const {
   const auto found = choices_.find(problem);
   if (found == choices_.end()) return std::nullopt;
   return found->second;
 }
 
-void PlanCache::store(const std::string& problem, const EngineChoice& choice) {
+void PlanCache::store(const std::string& problem, const ConvChoice& choice) {
   choices_[problem] = choice;
   if (!path_.empty()) write();
 }

@@ -1,9 +1,11 @@
-// Measured choices kept in a folder, by cuDNN's version, card and problem.
+// Measured choices kept in a folder, by cuDNN's version, card and problem; what is cuBLASLt's by
+// its version too.
 #pragma once
 
 #include <map>
+#include <optional>
 
-#include "kernels/cuda/cudnn_engines.h"
+#include "kernels/cuda/conv_choice.h"
 
 namespace fjord::cuda {
 
@@ -15,8 +17,8 @@ class PlanCache {
   /// Without a folder nothing is kept.
   PlanCache(std::string folder, std::string device);
 
-  std::optional<EngineChoice> find(const std::string& problem) const;
-  void store(const std::string& problem, const EngineChoice& choice);
+  std::optional<ConvChoice> find(const std::string& problem) const;
+  void store(const std::string& problem, const ConvChoice& choice);
 
   const std::string& path() const { return path_; }
 
@@ -25,7 +27,7 @@ class PlanCache {
   void write() const;
 
   std::string path_, device_;
-  std::map<std::string, EngineChoice> choices_;
+  std::map<std::string, ConvChoice> choices_;
 };
 
 }  // namespace fjord::cuda

@@ -97,9 +97,7 @@ bool allowed(const Candidate& c, const ConvProblem& problem) {
 }
 
 bool worth_building(const Candidate& c, const ConvProblem& problem) {
-  const ConvEpilogue& e = problem.epilogue;
-  const bool ending = e.bias || e.residual || e.relu;
-  if (!c.runtime_compiled || !ending || e.sums != ConvSums::none) return true;
+  if (!c.runtime_compiled || !has_ending(problem.epilogue)) return true;
   const Shape result = problem.pass == ConvPass::forward ? problem.output : problem.image;
   return static_cast<std::size_t>(result.count()) * size_of(problem.dtype) > kFusedFromBytes;
 }

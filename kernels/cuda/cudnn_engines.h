@@ -2,19 +2,12 @@
 #pragma once
 
 #include <optional>
-#include <utility>
 
+#include "kernels/cuda/conv_choice.h"
 #include "kernels/cuda/cudnn_device.h"
 #include "kernels/cuda/cudnn_graph.h"
 
 namespace fjord::cuda {
-
-/// What identifies an engine configuration of a graph, to be kept on disk.
-struct EngineChoice {
-  std::int64_t engine = 0;
-  std::vector<std::pair<std::int64_t, std::int64_t>> knobs;  // type, value
-  bool operator==(const EngineChoice&) const = default;
-};
 
 struct Candidate {
   Descriptor config;

@@ -36,9 +36,4 @@ std::shared_ptr<const CudnnPlan> first_plan(const ConvProblem& problem,
 std::shared_ptr<const CudnnPlan> plan_of(const ConvProblem& problem, const EngineChoice& choice,
                                          const std::shared_ptr<const CudnnDevice>& device);
 
-/// The fastest of all allowed suggestions of modes A and B on the card present: 2 runs to warm up,
-/// the shortest of 5. Null when none runs. Allocates the operands' memory meanwhile.
-std::shared_ptr<const CudnnPlan> fastest_plan(const ConvProblem& problem,
-                                              const std::shared_ptr<const CudnnDevice>& device);
-
 }  // namespace fjord::cuda

@@ -26,6 +26,7 @@ struct ConvLayer {
   Conv2d conv;
   bool bias = false;
   bool winograd = false;  // by these passes, whatever the CPU's rule says
+  bool timed = false;     // on a card the fastest plan, of all libraries; elsewhere as ever
 };
 
 /// Adds the forward pass, and both backward passes once for each way to write. Without `compare`

@@ -16,17 +16,18 @@ ConvShape shape_of(const Layer& layer, Write mode) {
           .y = {x.n, conv_size(x.h, conv), conv_size(x.w, conv), layer.outputs},
           .conv = conv,
           .bias = layer.bias,
-          .write = mode};
+          .write = mode,
+          .tuning = {layer.timed, ""}};
 }
 
 OpCase named(const char* slot, const Layer& layer, Write mode) {
   const ConvShape shape = shape_of(layer, mode);
   const Conv2d& c = shape.conv;
   return {.slot = slot,
-          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}",
+          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}{}",
                               to_string(shape.x), to_string(shape.weight), c.stride, c.padding,
                               c.dilation, c.groups, shape.bias ? " bias" : "",
-                              mode == Write::add ? " added" : ""),
+                              mode == Write::add ? " added" : "", layer.timed ? " timed" : ""),
           .features = {"x", "dx", "y", "dy", "weight"},
           .roundings = 2,  // bias and old values may be added in passes of their own
           .amplification = amplification_of(shape, layer.winograd),
@@ -153,6 +154,11 @@ std::vector<OpCase> conv_cases() {
     add_conv_layer(cases, {{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}}, both, true);
   }
   add_conv_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
+  // What may be one product of matrices; the last is a fully connected layer.
+  for (const Shape x : {Shape{1, 1, 1, 1}, {2, 5, 7, 3}, {19, 6, 6, 8}, {3, 1, 1, 40}})
+    add_conv_layer(cases,
+                   {.x = x, .outputs = 5 + x.c, .conv = point, .bias = x.h > 1, .timed = true},
+                   both, true);
   for (const Layer& layer : resnet34_unet(2, 2)) add_conv_layer(cases, layer, both, true);
   for (const Layer& layer : resnet34_unet(1, 3)) add_conv_layer(cases, layer, {Write::store}, true);
   for (const Layer& layer : resnet34_unet(8, 1))

@@ -52,6 +52,10 @@ ConvInference prepared(ConvInferenceShape s, const InferenceLayer& l, DType dtyp
 void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
   const ConvInferenceShape s = shape_of(l);
   const ConvInference pass = prepared(s, l, t.dtype("y"), stream);
+  // The split stands in two parts, each rounded up to 256 bytes.
+  const std::size_t filters = static_cast<std::size_t>(s.conv.weight.count()) * sizeof(float);
+  check(l.memory == FilterMemory::normal || pass.kept_bytes <= filters + 512, "conv_inference",
+        "keeps {} bytes of {} with little memory", pass.kept_bytes, filters);
   ConvInferenceInputs inputs{.x = t.in("x"),
                              .low = t.in("low"),
                              .skip = t.in("skip"),

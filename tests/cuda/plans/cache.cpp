@@ -32,10 +32,18 @@ const ConvProblem problem{.image = {8, 128, 128, 64},
 
 TEST_CASE("a choice is found again by device and problem") {
   const Folder folder;
-  const EngineChoice choice{62, {{2, 5}, {27, 1}}};
-  PlanCache(folder.path / "deeper", "card a").store("forward", choice);
+  const ConvChoice engine = EngineChoice{62, {{2, 5}, {27, 1}}}, apart = ApartChoice{},
+                   algorithm = AlgorithmChoice{130100, {1, 2, 3, 4, 5, 6, 7, ~std::uint64_t{0}}};
+  {
+    PlanCache cache(folder.path / "deeper", "card a");
+    cache.store("forward", engine);
+    cache.store("forward bias", apart);
+    cache.store("forward of points", algorithm);
+  }
   const PlanCache again(folder.path / "deeper", "card a");
-  CHECK(again.find("forward") == choice);
+  CHECK(again.find("forward") == engine);
+  CHECK(again.find("forward bias") == apart);
+  CHECK(again.find("forward of points") == algorithm);
   CHECK_FALSE(again.find("backward-data"));
   CHECK_FALSE(PlanCache(folder.path / "deeper", "card b").find("forward"));
   CHECK_FALSE(PlanCache("", "card a").find("forward"));
@@ -43,12 +51,13 @@ TEST_CASE("a choice is found again by device and problem") {
 
 TEST_CASE("a damaged cache is written anew") {
   const Folder folder;
-  const EngineChoice choice{62, {}};
+  const ConvChoice choice = EngineChoice{62, {}};
   PlanCache cache(folder.path, "card");
   cache.store("forward", choice);
   for (const char* damage :
-       {"", "{", "[]", R"({"version":1,"device":"card","plans":{"forward":7}})",
-        R"({"version":2,"device":"card","plans":{}})"}) {
+       {"", "{", "[]", R"({"version":2,"device":"card","plans":{"forward":7}})",
+        R"({"version":2,"device":"card","plans":{"forward":{"cublasLt":1,"algorithm":[1]}}})",
+        R"({"version":1,"device":"card","plans":{}})"}) {
     CAPTURE(damage);
     std::ofstream(cache.path()) << damage;
     PlanCache damaged(folder.path, "card");

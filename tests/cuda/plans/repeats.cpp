@@ -2,14 +2,11 @@
 // every run.
 #include "tests/cuda/plans/repeats.h"
 
-#include <cuda_runtime.h>
-
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <random>
 
-#include "kernels/cuda/launch.h"
+#include "tests/cuda/plans/mirror.h"
 
 namespace fjord::cuda {
 
@@ -19,31 +16,6 @@ using Bits = std::vector<std::uint16_t>;  // of bf16
 using Floats = std::vector<float>;
 
 float value_of(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
-
-/// Values of a tensor on the card and here.
-template <class T>
-class Mirror {
- public:
-  explicit Mirror(std::vector<T> values) : here(std::move(values)) {
-    check_cuda(cudaMalloc(&data_, bytes()), "memory for sums");
-    check_cuda(cudaMemcpy(data_, here.data(), bytes(), cudaMemcpyHostToDevice), "operands");
-  }
-  ~Mirror() { cudaFree(data_); }
-  Mirror(const Mirror&) = delete;
-
-  void* data() const { return data_; }
-  /// NaN in all of these types.
-  void poison() { check_cuda(cudaMemset(data_, 0xFF, bytes()), "poison"); }
-  void fetch() {
-    check_cuda(cudaMemcpy(here.data(), data_, bytes(), cudaMemcpyDeviceToHost), "results");
-  }
-
-  std::vector<T> here;
-
- private:
-  std::size_t bytes() const { return here.size() * sizeof(T); }
-  void* data_ = nullptr;
-};
 
 /// Multiples of 1/64 in [-1, 1]: exact in bf16.
 class Draw {
@@ -137,23 +109,23 @@ void check_channel(const Operands& o, ConvSums sums, std::size_t c,
                                  second.value));
 }
 
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-
 }  // namespace
 
 std::vector<std::string> faults_in_sums(const ConvProblem& problem, int runs) {
   const auto plan = plan_conv(problem, {});
   if (!plan) return {"no plan for " + to_string(problem)};
+  return faults_in_sums(problem, *plan, runs);
+}
+
+std::vector<std::string> faults_in_sums(const ConvProblem& problem, const ConvPlan& plan,
+                                        int runs) {
   Operands o(problem);
   std::vector<std::string> faults;
   Bits result;
   Floats first, second;
   int others = 0;
   for (int i = 0; i < runs; ++i) {
-    o.run(*plan);
+    o.run(plan);
     if (i == 0) result = o.result.here, first = o.first_sum.here, second = o.second_sum.here;
     if (!same_bits(result, o.result.here) || !same_bits(first, o.first_sum.here) ||
         !same_bits(second, o.second_sum.here))

@@ -9,8 +9,10 @@
 
 namespace fjord::cuda {
 
-/// Runs a problem of bf16 with ConvSums on the card present. Empty when every run stored the same
-/// bits, and sums of what it stored.
+/// Runs a plan of a problem of bf16 with ConvSums on the card present. Empty when every run stored
+/// the same bits, and sums of what it stored.
+std::vector<std::string> faults_in_sums(const ConvProblem& problem, const ConvPlan& plan, int runs);
+/// The same of the library's own plan.
 std::vector<std::string> faults_in_sums(const ConvProblem& problem, int runs);
 
 }  // namespace fjord::cuda

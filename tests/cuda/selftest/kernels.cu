@@ -5,6 +5,9 @@
 
 #include "kernels/cuda/ptx.h"
 
+extern "C" [[gnu::weak]] void __asan_poison_memory_region(const volatile void* address,
+                                                          std::size_t size);
+
 namespace fjord::selftest {
 
 namespace {
@@ -103,6 +106,11 @@ __global__ void shared_stride_kernel(float* y, int stride) {
   y[lane] = shared[(lane ^ 1) * stride];
 }
 
+__global__ void leave_mark_kernel() {
+  if (threadIdx.x == 5)
+    __asan_poison_memory_region(static_cast<char*>(__builtin_frame_address(0)) - 16384, 8);
+}
+
 }  // namespace
 
 void block_sums(const float* x, float* y, int blocks, Fault fault, cudaStream_t stream) {
@@ -135,6 +143,12 @@ void increment(float* y, int count, cudaStream_t stream) {
 
 void shared_stride(float* y, int stride, cudaStream_t stream) {
   launch(shared_stride_kernel, 1, 32, static_cast<std::size_t>(32 * stride) * 4, stream, y, stride);
+}
+
+bool leave_mark(cudaStream_t stream) {
+  if (!__asan_poison_memory_region) return false;
+  launch(leave_mark_kernel, 1, 64, 0, stream);
+  return true;
 }
 
 }  // namespace fjord::selftest

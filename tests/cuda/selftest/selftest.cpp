@@ -93,6 +93,21 @@ TEST_CASE("an asynchronous copy that nobody waits for has not arrived") {
   CHECK(std::isnan(y.values()[0]));
 }
 
+TEST_CASE("a mark that an ended thread left deep in its stack is found within 61 blocks") {
+  constexpr int count = 64 * 61;
+  const OnCard<float> y(zeros<float>(count));
+  if (!leave_mark(nullptr)) {
+    MESSAGE("SKIPPED: no AddressSanitizer in this build");
+    return;
+  }
+  increment(y.data(), count, nullptr);
+  const std::vector<std::string> findings = finish();
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].find("deep in its stack") != std::string::npos);
+  increment(y.data(), count, nullptr);
+  CHECK(finish().empty());
+}
+
 TEST_CASE("integer atomics of all blocks add up") {
   const Watching watching;
   std::vector<int> x(1000);

@@ -1,0 +1,17 @@
+// How long a plan of a convolution takes on the card present.
+#pragma once
+
+#include <functional>
+
+#include "kernels/cuda/conv_library.h"
+
+namespace fjord::cuda {
+
+/// Milliseconds that a plan of one problem takes; infinity when it does not run.
+using Stopwatch = std::function<float(const ConvPlan&)>;
+
+/// On operands of zeros, whose memory it holds as long as it lives: 2 runs to warm up, the shortest
+/// of 5.
+Stopwatch card_stopwatch(const ConvProblem& problem);
+
+}  // namespace fjord::cuda
