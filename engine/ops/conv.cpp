@@ -1,5 +1,5 @@
 // Convolution: prepared for its shapes while recording, run every step.
-#include "engine/ops.h"
+#include "engine/ops/conv_norm.h"
 #include "engine/ops/inference.h"
 #include "kernels/device.h"
 
@@ -127,12 +127,16 @@ void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
                    pass.implementation});
 }
 
-void record_through(const Net& net, const Through& t, Tensor weight, Tensor y) {
+void record_through(const Net& net, const ConvShape& shape, const Through& t, Tensor weight,
+                    Tensor y, Moments& moments) {
   if (net.declaring()) return;
-  record_forward(net, t, weight, y);
+  const auto fused =
+      record_conv_norm(net, shape, {.low = t.low, .skip = t.skip}, weight, {}, y, moments);
+  if (!fused) record_forward(net, t, weight, y);
   net.on_backward(y, [=] {
     const Tensor dy = net.grad(y);
-    if (weight.needs_grad()) record_backward_filter(net, t, dy, net.grad_sink(weight));
+    const bool done = fused && record_conv_norm_backward_filter(net, *fused, dy, weight, {});
+    if (!done && weight.needs_grad()) record_backward_filter(net, t, dy, net.grad_sink(weight));
     record_backward_data(net, t, dy, weight);
   });
 }
@@ -178,6 +182,11 @@ ConvParts conv_parts(const Net& net, Tensor x, const Conv2dOptions& options) {
 }
 
 Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
+  Moments unwanted;
+  return conv2d(net, x, options, unwanted);
+}
+
+Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, Moments& moments) {
   const ConvParts parts = conv_parts(net, x, options);
   if (const auto ready = conv_inference(net, x, parts, {})) return *ready;
   const ConvShape shape = parts.shape;
@@ -192,13 +201,15 @@ Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
             {"dilation", conv.dilation},
             {"groups", conv.groups}});
   if (const auto through = reads_through(net, x, shape)) {
-    record_through(net, *through, weight, y);
+    record_through(net, shape, *through, weight, y, moments);
     return y;
   }
-  record_forward(net, shape, net.materialize(x), weight, bias, y);
+  const auto fused = record_conv_norm(net, shape, {.x = x}, weight, bias, y, moments);
+  if (!fused) record_forward(net, shape, net.materialize(x), weight, bias, y);
   net.on_backward(y, [=] {
     Tensor dy = net.grad(y);
-    if (weight.needs_grad())
+    const bool done = fused && record_conv_norm_backward_filter(net, *fused, dy, weight, bias);
+    if (!done && weight.needs_grad())
       record_backward_filter(net, shape, net.materialize(x), dy, net.grad_sink(weight),
                              net.grad_sink(bias));
     record_backward_data(net, shape, dy, weight, net.grad_sink(x));

@@ -1,5 +1,5 @@
 // Batch normalisation (Ioffe and Szegedy 2015) with residual and activation, left deferred.
-#include "engine/ops.h"
+#include "engine/ops/conv_norm.h"
 #include "engine/ops/inference.h"
 
 namespace fjord {
@@ -41,13 +41,12 @@ Tensor mask_source(Tensor y) {
 }
 
 Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor running_mean,
-                             Tensor running_var, Tensor batches, const BatchNormOptions& options) {
-  const Shape channels{1, 1, 1, x.c()};
-  Tensor mean = net.exact_tensor(channels, "mean");
-  Tensor variance = net.exact_tensor(channels, "variance");
-  Tensor inv_std = net.exact_tensor(channels, "inv_std");
+                             Tensor running_var, Tensor batches, const BatchNormOptions& options,
+                             const Moments& moments) {
+  const Tensor mean = moments.mean, variance = moments.variance;
+  Tensor inv_std = net.exact_tensor({1, 1, 1, x.c()}, "inv_std");
   Tensor raw = net.materialize(x);
-  net.record(batch_norm_statistics, in(raw), out(mean), out(variance));
+  if (!moments.made) net.record(batch_norm_statistics, in(raw), out(mean), out(variance));
   net.record(batch_norm_finalize, in(mean), in(variance), in(affine.gamma), in(affine.beta),
              inout(running_mean), inout(running_var), inout(batches), out(affine.scale),
              out(affine.shift), out(inv_std), x.shape().pixels(), options.norm);
@@ -93,10 +92,20 @@ Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor r
 
 }  // namespace
 
+Moments moments_for(const Net& net, std::int64_t channels) {
+  if (!net.training()) return {};
+  const Shape vector{1, 1, 1, channels};
+  return {net.exact_tensor(vector, "mean"), net.exact_tensor(vector, "variance")};
+}
+
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
+  return batch_norm(net, x, options, moments_for(net, x.c()));
+}
+
+Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const Moments& moments) {
   if (const Act act = options.act; act != Act::none && act != Act::relu) {
     options.act = Act::none;
-    return activate(net, batch_norm(net, x, options), act);
+    return activate(net, batch_norm(net, x, options, moments), act);
   }
   check(!options.residual || options.residual.shape() == x.shape(), net.path,
         "batch_norm of {} got a residual of {}", to_string(x.shape()),
@@ -110,9 +119,9 @@ Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
   Tensor running_var = net.statistic("running_var", x.c(), Init::ones);
   Tensor batches = net.counter("num_batches_tracked");
   const Tensor y =
-      net.training()
-          ? batch_statistics_norm(net, x, affine, running_mean, running_var, batches, options)
-          : running_statistics_norm(net, x, affine, running_mean, running_var, options);
+      net.training() ? batch_statistics_norm(net, x, affine, running_mean, running_var, batches,
+                                             options, moments)
+                     : running_statistics_norm(net, x, affine, running_mean, running_var, options);
   net.word("batch_norm",
            {x, affine.gamma, affine.beta, running_mean, running_var, options.residual}, y,
            {{"eps", options.norm.eps}, {"act", static_cast<double>(options.act)}});
@@ -143,9 +152,12 @@ Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options) {
     return activate(net, conv_bn_act(net, x, options), act);
   }
   if (const auto ready = conv_bn_inference(net, x, options)) return *ready;
-  Tensor raw = conv2d(net / options.conv_name, x, options.conv);
-  return batch_norm(net / options.norm_name, raw,
-                    {.norm = options.norm, .act = options.act, .residual = options.residual});
+  const Net norm_net = net / options.norm_name;
+  Moments moments = moments_for(norm_net, options.conv.channels);
+  Tensor raw = conv2d(net / options.conv_name, x, options.conv, moments);
+  return batch_norm(norm_net, raw,
+                    {.norm = options.norm, .act = options.act, .residual = options.residual},
+                    moments);
 }
 
 }  // namespace fjord

@@ -103,6 +103,7 @@ void enable_cpu_kernels(Isa isa) {
   fill_conv_kernels();
   fill_upsample_conv_kernels();
   fill_conv_inference_kernels();
+  fill_conv_norm_kernels();
   fill_loss_kernels();
   fill_lovasz_kernels();
   fill_formula_loss_kernels();

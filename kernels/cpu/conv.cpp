@@ -2,6 +2,7 @@
 #include "kernels/conv.h"
 
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/bias.h"
 #include "kernels/cpu/conv_rule.h"
 #include "kernels/cpu/direct/depthwise.h"
 #include "kernels/cpu/direct/few_outputs.h"
@@ -61,6 +62,18 @@ void prepare_backward_data(const ConvShape& shape, ConvBackwardData& backward, S
   backward = choose(data_implementations, shape);
 }
 
+void prepare_backward_filter(const ConvShape& shape, ConvBackwardFilter& backward, Stream&) {
+  require_f32(shape);
+  const ConvBackwardFilter filter = choose(filter_implementations, shape);
+  backward = {filter.implementation, filter.scratch_bytes,
+              [run = filter.run](In x, In dy, Out dweight, Out dbias, void* scratch, Stream& s) {
+                if (dweight) run(x, dy, dweight, {}, scratch, s);
+                if (dbias) bias_gradient(dy, dbias);
+              }};
+}
+
+}  // namespace
+
 void bias_gradient(In dy, Out dbias) {
   const std::int64_t channels = dy.shape().c;
   const Chunks chunks = pixel_chunks(dy.shape());
@@ -77,18 +90,6 @@ void bias_gradient(In dy, Out dbias) {
     target = static_cast<float>(before + sums[c]);
   }
 }
-
-void prepare_backward_filter(const ConvShape& shape, ConvBackwardFilter& backward, Stream&) {
-  require_f32(shape);
-  const ConvBackwardFilter filter = choose(filter_implementations, shape);
-  backward = {filter.implementation, filter.scratch_bytes,
-              [run = filter.run](In x, In dy, Out dweight, Out dbias, void* scratch, Stream& s) {
-                if (dweight) run(x, dy, dweight, {}, scratch, s);
-                if (dbias) bias_gradient(dy, dbias);
-              }};
-}
-
-}  // namespace
 
 void fill_conv_kernels() {
   prepare_conv_forward.cpu = prepare_forward;

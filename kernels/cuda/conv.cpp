@@ -136,6 +136,7 @@ void prepare_backward_filter(const ConvShape& shape, ConvBackwardFilter& pass, S
 }  // namespace
 
 void fill_conv_upsample();   // conv_upsample.cpp
+void fill_conv_norm();       // conv_norm.cpp
 void fill_conv_inference();  // conv_inference.cpp
 
 void fill_conv() {
@@ -143,6 +144,7 @@ void fill_conv() {
   prepare_conv_backward_data.cuda = prepare_backward_data;
   prepare_conv_backward_filter.cuda = prepare_backward_filter;
   fill_conv_upsample();
+  fill_conv_norm();
   fill_conv_inference();
 }
 

@@ -18,7 +18,9 @@ namespace {
 // Pooled and enlarged again, the first is another size than before; the second is not, so that
 // backends which read through the enlarging do.
 constexpr Shape kImages[] = {{2, 6, 5, 3}, {2, 6, 4, 3}};
-constexpr int kChannels = 4;
+// Few for the reference; as many as convolutions of the CPU need to be Winograd's, which make
+// moments.
+int channels = 4;
 
 /// x without anything deferred: a pool of one pixel copies.
 Tensor copied(Net net, Tensor x) {
@@ -32,10 +34,10 @@ struct Producer {
   Word fused, plain;
 };
 
-Tensor conv(Net net, Tensor x) { return conv2d(net, x, {.channels = kChannels}); }
+Tensor conv(Net net, Tensor x) { return conv2d(net, x, {.channels = channels}); }
 
 Tensor fused_block(Net net, Tensor x, Act act, Tensor residual = {}) {
-  ConvBnAct block{.conv = {.channels = kChannels}, .act = act};
+  ConvBnAct block{.conv = {.channels = channels}, .act = act};
   block.residual = residual;
   return conv_bn_act(net, x, block);
 }
@@ -155,7 +157,7 @@ std::vector<double> outcome(const Word& producer, const Word& consumer, TapeOpti
   Tape tape(parameters, options);
   const Net net{&tape, ""};
   Tensor image = net.resident(image_shape, options.dtype, "image");
-  Tensor x = conv2d(net / "before", image, {.channels = kChannels});
+  Tensor x = conv2d(net / "before", image, {.channels = channels});
   Tensor y = consumer(net / "consumer", producer(net / "producer", x));
   Tensor logits = conv2d(net / "head", y, {.channels = 1, .kernel = 1, .bias = true});
   Tensor label = net.resident({y.n(), y.h(), y.w(), 1}, DType::u8, "label");
@@ -191,6 +193,7 @@ double relative_distance(const std::vector<double>& a, const std::vector<double>
 
 template <class T>
 void compare_all(TapeOptions options, double bound, Shape image) {
+  CAPTURE(channels);
   for (const Producer& producer : producers())
     for (const Consumer& consumer : consumers()) {
       INFO(std::string(producer.name), " before ", std::string(consumer.name), ", ",
@@ -221,7 +224,49 @@ std::ptrdiff_t steps_named(std::string_view op, Shape image_shape) {
   return std::ranges::count_if(tape.steps, [&](const Step& step) { return step.op == op; });
 }
 
+/// Steps of a kind that a training step of conv_bn_act and what follows it leaves on the CPU.
+std::ptrdiff_t steps_behind(int outputs, const Word& word, std::string_view op) {
+  enable_cpu_kernels();
+  Parameters parameters;
+  Tape tape(parameters, {});
+  const Net net{&tape, ""};
+  Tensor x = conv2d(net / "x", net.resident({1, 8, 8, 3}, DType::f32, "image"), {.channels = 16});
+  Tensor y = word(net, conv_bn_act(net / "y", x, {.conv = {.channels = outputs}}));
+  Tensor logits = conv2d(net / "head", y, {.channels = 1, .kernel = 1});
+  Tensor label = net.resident({y.n(), y.h(), y.w(), 1}, DType::u8, "label");
+  fjord::loss(net, logits, label, parse_loss("bce"));
+  net.backward();
+  return std::ranges::count_if(tape.steps, [&](const Step& step) { return step.op == op; });
+}
+
 }  // namespace
+
+TEST_CASE("a convolution makes the moments of its normalisation where the backend has that") {
+  const auto conv = [](Net net, Tensor x) { return conv2d(net, x, {.channels = 16}); };
+  CHECK(steps_behind(16, conv, "batch_norm_statistics") == 0);
+  CHECK(steps_behind(8, conv, "batch_norm_statistics") == 1);  // not Winograd's
+}
+
+TEST_CASE("a convolution reads through a normalisation unless somebody materialised it") {
+  const auto conv = [](Net net, Tensor x) { return conv2d(net, x, {.channels = 16}); };
+  const auto two = [=](Net net, Tensor x) {
+    Tensor a = conv(net / "a", x);
+    return add(net, a, conv(net / "b", x));
+  };
+  const auto conv_first = [=](Net net, Tensor x) {
+    Tensor a = conv(net, x);
+    return add(net, a, relu(net, x));
+  };
+  const auto relu_first = [=](Net net, Tensor x) {
+    Tensor a = relu(net, x);
+    return add(net, a, conv(net, x));
+  };
+  CHECK(steps_behind(16, conv, "batch_norm_apply") == 0);
+  CHECK(steps_behind(8, conv, "batch_norm_apply") == 2);  // forward, and again for the filter
+  CHECK(steps_behind(16, two, "batch_norm_apply") == 0);
+  CHECK(steps_behind(16, conv_first, "batch_norm_apply") == 1);
+  CHECK(steps_behind(16, relu_first, "batch_norm_apply") == 2);
+}
 
 TEST_CASE("a convolution reads through an enlarged image of exactly twice the size") {
   enable_reference_kernels();
@@ -246,4 +291,12 @@ TEST_CASE("deferred tensors equal the plain composition: cpu backend, float") {
   // The same for floats.
   for (const Shape image : kImages)
     compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5, image);
+}
+
+TEST_CASE("deferred tensors equal the plain composition: cpu backend, Winograd") {
+  enable_cpu_kernels();
+  channels = 16;
+  for (const Shape image : kImages)
+    compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5, image);
+  channels = 4;
 }

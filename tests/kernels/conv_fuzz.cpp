@@ -8,6 +8,7 @@
 #include "kernels/rng.h"
 #include "tests/kernels/conv_case.h"
 #include "tests/kernels/conv_inference_case.h"
+#include "tests/kernels/conv_norm_case.h"
 #include "tests/kernels/start.h"
 
 namespace fjord {
@@ -100,6 +101,25 @@ InferenceLayer drawn_inference(std::uint32_t i) {
   return l;
 }
 
+// The same layer between normalisations; every third reads through an enlargement.
+NormLayer drawn_norm(std::uint32_t i) {
+  const ConvLayer layer = drawn(i);
+  Dice dice(i + 2'000'000);
+  NormLayer l{.x = layer.x,
+              .outputs = layer.outputs,
+              .conv = layer.conv,
+              .through = i % 3 == 0,
+              .normalized = dice.coin(),
+              .act = dice.coin() ? Act::relu : Act::none,
+              .winograd = true};
+  l.moments = !l.normalized || dice.coin();
+  if (!l.through) return l;
+  l.x = {l.x.n, (l.x.h + 1) / 2, (l.x.w + 1) / 2, (l.x.c + 63) / 64 * 32};
+  l.conv.padding = 1;
+  if (dice.coin()) l.skip = 16 * dice.up_to(3);
+  return l;
+}
+
 template <ConvLayer (*draw)(std::uint32_t)>
 void add_passes(std::vector<OpCase>& cases, std::uint32_t i) {
   add_conv_layer(cases, draw(i), {i % 2 ? Write::add : Write::store}, true);
@@ -107,6 +127,11 @@ void add_passes(std::vector<OpCase>& cases, std::uint32_t i) {
 
 void add_inference(std::vector<OpCase>& cases, std::uint32_t i) {
   cases.push_back(inference_case(drawn_inference(i)));
+}
+
+void add_norm(std::vector<OpCase>& cases, std::uint32_t i) {
+  cases.push_back(norm_forward_case(drawn_norm(i)));
+  cases.push_back(norm_backward_filter_case(drawn_norm(i), i % 2 ? Write::add : Write::store));
 }
 
 void check_shapes(int daily, void (*add)(std::vector<OpCase>&, std::uint32_t)) {
@@ -134,6 +159,10 @@ TEST_CASE("Winograd convolutions of random shapes") {
 
 TEST_CASE("Winograd convolutions for inference of random shapes") {
   check_shapes(kDailyShapes, add_inference);
+}
+
+TEST_CASE("Winograd convolutions between normalisations of random shapes") {
+  check_shapes(kDailyShapes, add_norm);
 }
 
 TEST_CASE("Convolutions with few outputs of random shapes") {

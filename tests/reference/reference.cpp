@@ -6,6 +6,7 @@ namespace fjord {
 void enable_reference_kernels() {
   reference::fill_conv();
   reference::fill_conv_inference();
+  reference::fill_conv_norm();
   reference::fill_conv_upsample();
   reference::fill_norm();
   reference::fill_instance_norm();

@@ -13,6 +13,7 @@ namespace reference {
 
 void fill_conv();
 void fill_conv_inference();
+void fill_conv_norm();
 void fill_conv_upsample();
 void fill_norm();
 void fill_instance_norm();

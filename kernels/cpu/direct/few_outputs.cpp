@@ -2,6 +2,9 @@
 // for every few rows, then over those in order, in double.
 #include "kernels/cpu/direct/few_outputs.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/parallel.h"
 
@@ -9,7 +12,7 @@ namespace fjord {
 
 namespace {
 
-constexpr char kName[] = "few_outputs";
+constexpr char kName[] = "few_outputs", kNormName[] = "few_outputs of norm";
 constexpr std::int64_t kMostOutputs = 4, kRows = 8;
 
 /// A row of the output: row i of all images.
@@ -24,29 +27,72 @@ FewOutputs at_row(const ConvShape& s, const float* x, std::int64_t i) {
           .outputs = static_cast<int>(s.y.c)};
 }
 
-void forward(const ConvShape& s, In x, In weight, In bias, Out y) {
+/// Normalised input of rows of outputs of one image, in memory of the thread's own: rows
+/// [first, first + count) of the image's.
+struct Rows {
+  const float* x;
+  std::int64_t first, count;
+};
+
+// What row i and those behind it, up to `end` or the image's last, read.
+Rows normalized_rows(const ConvShape& s, const ConvNormInputs& t, Act act, std::int64_t i,
+                     std::int64_t end) {
+  thread_local std::vector<float> memory;
+  const std::int64_t image = i / s.y.h, last = std::min(end, (image + 1) * s.y.h) - 1;
+  const std::int64_t first = std::max<std::int64_t>(0, i % s.y.h - s.conv.padding);
+  const std::int64_t past = std::min(s.x.h, last % s.y.h - s.conv.padding + s.conv.kernel);
+  const std::int64_t count = std::max<std::int64_t>(0, past - first), row = s.x.w * s.x.c;
+  memory.resize(static_cast<std::size_t>(count * row));
+  loops().norm_apply({count * s.x.w, s.x.c}, {.x = t.x.as<float>() + (image * s.x.h + first) * row,
+                                              .scale = t.scale.as<float>(),
+                                              .shift = t.shift.as<float>(),
+                                              .residual = nullptr,
+                                              .y = memory.data(),
+                                              .relu = act == Act::relu,
+                                              .add = false});
+  return {memory.data(), first, count};
+}
+
+/// each(row, i) for the rows [begin, end) of all images' outputs.
+template <class Each>
+void for_rows(const ConvShape& s, const ConvNormInputs& t, Act act, std::int64_t begin,
+              std::int64_t end, const Each& each) {
+  Rows rows{};
+  for (std::int64_t i = begin; i < end; ++i) {
+    FewOutputs row = at_row(s, t.x.as<float>(), i);
+    if (t.scale) {
+      if (i == begin || i % s.y.h == 0) rows = normalized_rows(s, t, act, i, end);
+      row.x = rows.x;
+      row.row -= rows.first;
+      row.h = rows.count;
+    }
+    each(row, i);
+  }
+}
+
+void forward(const ConvShape& s, const ConvNormInputs& t, Act act, Out y) {
   const Chunks rows{s.y.n * s.y.h, kRows};
   parallel_for(rows.pieces(), [&](std::int64_t piece) {
-    for (std::int64_t i = rows.begin(piece); i < rows.begin(piece) + rows.length(piece); ++i) {
-      FewOutputs row = at_row(s, x.as<float>(), i);
-      row.weight = weight.as<float>();
-      row.bias = bias ? bias.as<float>() : nullptr;
+    const std::int64_t begin = rows.begin(piece);
+    for_rows(s, t, act, begin, begin + rows.length(piece), [&](FewOutputs row, std::int64_t i) {
+      row.weight = t.weight.as<float>();
+      row.bias = t.bias ? t.bias.as<float>() : nullptr;
       row.y = y.as<float>() + i * s.y.w * s.y.c;
       loops().few_outputs(row);
-    }
+    });
   });
 }
 
-void backward_filter(const ConvShape& s, In x, In dy, Out dweight) {
+void backward_filter(const ConvShape& s, const ConvNormInputs& t, Act act, In dy, Out dweight) {
   const std::int64_t count = s.weight.count();
   const Chunks rows{s.y.n * s.y.h, kRows};
   double* sums = partial_sums(rows.pieces() * count);
   parallel_for(rows.pieces(), [&](std::int64_t piece) {
-    for (std::int64_t i = rows.begin(piece); i < rows.begin(piece) + rows.length(piece); ++i) {
-      FewOutputs row = at_row(s, x.as<float>(), i);
+    const std::int64_t begin = rows.begin(piece);
+    for_rows(s, t, act, begin, begin + rows.length(piece), [&](FewOutputs row, std::int64_t i) {
       row.dy = dy.as<float>() + i * s.y.w * s.y.c;
       loops().few_outputs_gradient(row, sums + piece * count);
-    }
+    });
   });
   for (std::int64_t j = 0; j < count; ++j) {
     float& target = dweight.as<float>()[j];
@@ -66,13 +112,25 @@ bool few_outputs_fit(const ConvShape& s) {
 
 ConvForward few_outputs_forward(const ConvShape& shape) {
   return {kName, 0, [shape](In x, In weight, In bias, Out y, void*, Stream&) {
-            forward(shape, x, weight, bias, y);
+            forward(shape, {.x = x, .weight = weight, .bias = bias}, Act::none, y);
           }};
 }
 
 ConvBackwardFilter few_outputs_backward_filter(const ConvShape& shape) {
   return {kName, 0, [shape](In x, In dy, Out dweight, Out, void*, Stream&) {
-            backward_filter(shape, x, dy, dweight);
+            backward_filter(shape, {.x = x}, Act::none, dy, dweight);
+          }};
+}
+
+ConvNormForward few_outputs_norm_forward(const ConvNormShape& shape) {
+  return {kNormName, 0, [shape](const ConvNormInputs& t, Out y, Out, Out, void*, Stream&) {
+            forward(shape.conv, t, shape.act, y);
+          }};
+}
+
+ConvNormBackwardFilter few_outputs_norm_backward_filter(const ConvNormShape& shape) {
+  return {kNormName, 0, [shape](const ConvNormInputs& t, In dy, Out dweight, Out, void*, Stream&) {
+            backward_filter(shape.conv, t, shape.act, dy, dweight);
           }};
 }
 

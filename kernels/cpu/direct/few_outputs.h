@@ -3,7 +3,7 @@
 // same bits for any number of threads.
 #pragma once
 
-#include "kernels/conv.h"
+#include "kernels/conv_norm.h"
 
 namespace fjord {
 
@@ -14,5 +14,10 @@ bool few_outputs_fit(const ConvShape& shape);
 ConvForward few_outputs_forward(const ConvShape& shape);
 /// dweight alone.
 ConvBackwardFilter few_outputs_backward_filter(const ConvShape& shape);
+
+/// The same of x as it is or normalised, without moments.
+ConvNormForward few_outputs_norm_forward(const ConvNormShape& shape);
+/// dweight alone.
+ConvNormBackwardFilter few_outputs_norm_backward_filter(const ConvNormShape& shape);
 
 }  // namespace fjord

@@ -25,6 +25,22 @@ constexpr std::int64_t kStreamed = 1 << 18;
 
 constexpr std::int64_t kFilterTaps = 9;
 
+/// Tiles of the micro-kernel.
+std::int64_t rows_of(const WinogradLoops& loops, const Panels& panels) {
+  return panels.vectors == 2 ? loops.wide_rows : loops.narrow_rows;
+}
+
+/// Blocks of wide layers.
+std::int64_t few_of(const WinogradLoops& loops, const Panels& panels) {
+  return loops.width == 16 ? 8 : 2 * rows_of(loops, panels);
+}
+
+std::int64_t own_block(const WinogradLoops& loops, const Panels& panels, std::int64_t places) {
+  const std::int64_t own = kBlockFloats / (kWinogradPoints * (places + panels.width));
+  const std::int64_t rows = rows_of(loops, panels);
+  return own < rows ? few_of(loops, panels) : own / rows * rows;
+}
+
 }  // namespace
 
 Convolution::Convolution(const Pass& pass, int workers)
@@ -34,22 +50,12 @@ Convolution::Convolution(const Pass& pass, int workers)
       tiles_(pass.out),
       panels_(pass.out.c, loops_.width),
       depth_(divide_up(pass.in.c, loops_.width) * loops_.width),
-      places_(depth_ / loops_.packed) {
+      places_(depth_ / loops_.packed),
+      own_block_(own_block(loops_, panels_, places_)),
+      moments_(pass.out, pass.moments ? own_block_ : 0, panels_) {
   const std::int64_t points = kWinogradPoints;
   const std::int64_t filters = panels_.count * points * odd_lines(places_ * panels_.width);
-  const std::int64_t rows = panels_.vectors == 2 ? loops_.wide_rows : loops_.narrow_rows;
-  const std::int64_t few = loops_.width == 16 ? 8 : 2 * rows;
-  const std::int64_t own = kBlockFloats / (points * (places_ + panels_.width));
-  together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters ||
-              (own < rows && tiles_.count <= kSharedTiles && panels_.count >= workers_);
-  if (together_) {
-    const std::int64_t most = std::max<std::int64_t>(rows, kSharedFloats / (points * places_));
-    block_ = std::min(tiles_.count, most);
-    products_block_ = std::min(block_, kSharedTiles);
-  } else {
-    block_ = own < rows ? few : own / rows * rows;
-    products_block_ = block_;
-  }
+  choose_blocks(filters);
   const std::int64_t line = 16;
   stream_ = loops_.width == line && pass.out.c % line == 0 && pass.out.count() > kStreamed;
   in_place_ = !together_ && loops_.packed == 1 && panels_.count == 1 && panels_.width <= depth_;
@@ -67,6 +73,24 @@ Convolution::Convolution(const Pass& pass, int workers)
   own_filters_ = own_products_ + (in_place_ ? points * pixel_plane_ : points * product_plane_);
   per_worker_ = own_filters_ + (by_panel_ ? points * filter_plane_ : 0);
   own_at_ = layout_.take(per_worker_ * workers_);
+  sums_at_ = layout_.take(moments_.floats());
+}
+
+// Which tiles are worked on at a time. Groups of tiles that are summed stay together: they are as
+// many as a thread's own block has, so that they follow from the shape alone.
+void Convolution::choose_blocks(std::int64_t filters) {
+  const std::int64_t rows = rows_of(loops_, panels_), few = few_of(loops_, panels_);
+  const bool wide = kBlockFloats / (kWinogradPoints * (places_ + panels_.width)) < rows;
+  together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters ||
+              (wide && tiles_.count <= kSharedTiles && panels_.count >= workers_);
+  block_ = products_block_ = own_block_;
+  if (!together_) return;
+  const auto at_most = [&](std::int64_t tiles, std::int64_t most) {
+    const std::int64_t group = moments_.group();
+    return tiles <= most ? tiles : std::max(group, most / group * group);
+  };
+  block_ = at_most(tiles_.count, std::max(rows, kSharedFloats / (kWinogradPoints * places_)));
+  products_block_ = at_most(block_, kSharedTiles);
 }
 
 FilterBlock Convolution::filter_block(const Filters& filters, std::int64_t panel,
@@ -191,9 +215,9 @@ OutputTile Convolution::output_tile(std::int64_t panel, const Edge& edge, float*
   return tile;
 }
 
-void Convolution::to_pixels(const PixelPoints& products, Range tiles, std::int64_t panel,
-                            const Edge& edge, float* out) const {
-  const OutputTile whole = output_tile(panel, edge, out);
+void Convolution::to_pixels(const Call& call, const PixelPoints& products, Range tiles,
+                            std::int64_t panel) const {
+  const OutputTile whole = output_tile(panel, call.edge, call.out);
   if (!whole.image) return;
   const std::int64_t values = whole.h * whole.w * whole.channels / (whole.halved ? 4 : 1);
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
@@ -203,6 +227,7 @@ void Convolution::to_pixels(const PixelPoints& products, Range tiles, std::int64
     if (own.plus) own.plus += p.image * values;
     own.y = p.y;
     own.x = p.x;
+    own.sums = moments_.sums_of(tile, call.scratch + sums_at_);
     loops_.output(products, tile - tiles.begin, own);
   }
 }
@@ -215,13 +240,14 @@ void Convolution::run(const Source& in, const Filters& filters, const Edge& edge
     run_together(call);
   else
     run_own_blocks(call);
+  if (moments_) moments_.merge(scratch + sums_at_, edge.mean, edge.variance);
 }
 
 // Many tiles: each thread takes blocks of its own, small enough for its cache.
 void Convolution::run_own_blocks(const Call& call) const {
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   parallel_pieces(blocks, workers_, [&](std::size_t i, int worker) {
-    const Range own = part(tiles_.count, blocks, static_cast<std::int64_t>(i));
+    const Range own = part(tiles_.count, blocks, static_cast<std::int64_t>(i), moments_.group());
     float* data = call.scratch + own_at_ + worker * per_worker_;
     const PixelPoints pixels{data, pixel_plane_, block_, 1};
     const PixelPoints products{data + own_products_, product_plane_, block_, panels_.vectors};
@@ -229,7 +255,7 @@ void Convolution::run_own_blocks(const Call& call) const {
       to_points(call.in, tile, pixels, tile - own.begin);
     for (std::int64_t panel = 0; panel < panels_.count; ++panel) {
       make_products(call, pixels, 0, own.size(), panel, worker, products);
-      to_pixels(products, own, panel, call.edge, call.out);
+      to_pixels(call, products, own, panel);
     }
     if (stream_) loops_.fence();
   });
@@ -241,18 +267,18 @@ void Convolution::run_together(const Call& call) const {
   const PixelPoints pixels{call.scratch + pixels_at_, pixel_plane_, block_, 1};
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   for (std::int64_t i = 0; i < blocks; ++i) {
-    const Range block = part(tiles_.count, blocks, i);
+    const Range block = part(tiles_.count, blocks, i, moments_.group());
     parallel_for(block.size(),
                  [&](std::int64_t slot) { to_points(call.in, block.begin + slot, pixels, slot); });
     const std::int64_t pieces = divide_up(block.size(), products_block_);
     parallel_pieces(panels_.count * pieces, workers_, [&](std::size_t task, int worker) {
       const std::int64_t panel = static_cast<std::int64_t>(task) / pieces;
-      const Range own = part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces);
+      const Range own =
+          part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces, moments_.group());
       const PixelPoints products{call.scratch + own_at_ + worker * per_worker_ + own_products_,
                                  product_plane_, products_block_, panels_.vectors};
       make_products(call, pixels, own.begin, own.size(), panel, worker, products);
-      to_pixels(products, {block.begin + own.begin, block.begin + own.end}, panel, call.edge,
-                call.out);
+      to_pixels(call, products, {block.begin + own.begin, block.begin + own.end}, panel);
       if (stream_) loops_.fence();
     });
   }

@@ -7,6 +7,7 @@
 
 #include "kernels/conv.h"
 #include "kernels/cpu/winograd/layout.h"
+#include "kernels/cpu/winograd/moments.h"
 
 namespace fjord::winograd {
 
@@ -19,6 +20,7 @@ struct Pass {
   std::int64_t low_channels = 0;  // the first of the input's, of an image of half its size
   std::int64_t low_outputs = 0;   // the first of the output's, likewise: whole panels of them
   bool keeps = false;             // filters are made ready once for many runs
+  bool moments = false;           // of the outputs are made as well
   ConvMath math = ConvMath::exact;
 };
 
@@ -35,6 +37,7 @@ struct Edge {
   bool relu = false;
   float* low = nullptr;  // takes Pass::low_outputs, of 2x2 pixels the sum; absent: they are dropped
   bool add_low = false;
+  float *mean = nullptr, *variance = nullptr;  // of Pass::moments
 };
 
 class Convolution {
@@ -65,6 +68,7 @@ class Convolution {
   void transform_filters(const Filters& filters, float* to) const;
   void transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
                          float* points) const;
+  void choose_blocks(std::int64_t filters);
   std::int64_t chunk_of(std::int64_t tiles) const;
   float* taps_of(float* kept, std::int64_t panel, std::int64_t depth) const;
   void to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
@@ -73,8 +77,8 @@ class Convolution {
                      std::int64_t tiles, std::int64_t panel, int worker,
                      const PixelPoints& products) const;
   OutputTile output_tile(std::int64_t panel, const Edge& edge, float* out) const;
-  void to_pixels(const PixelPoints& products, Range tiles, std::int64_t panel, const Edge& edge,
-                 float* out) const;
+  void to_pixels(const Call& call, const PixelPoints& products, Range tiles,
+                 std::int64_t panel) const;
   void multiply(const PixelPoints& pixels, std::int64_t slot, std::int64_t tiles, Range depths,
                 const float* filters, const PixelPoints& products) const;
 
@@ -83,8 +87,10 @@ class Convolution {
   const int workers_;
   const Tiles tiles_;
   const Panels panels_;
-  const std::int64_t depth_;                     // input channels, filled up to a whole vector
-  const std::int64_t places_;                    // the floats' places that they take
+  const std::int64_t depth_;      // input channels, filled up to a whole vector
+  const std::int64_t places_;     // the floats' places that they take
+  const std::int64_t own_block_;  // tiles for a core's own cache
+  const Moments moments_;
   std::int64_t chunk_ = 0, filter_plane_ = 0;    // depths whose filters lie together; floats
   std::int64_t block_ = 0, products_block_ = 0;  // tiles whose pixels, products are held at a time
   bool together_ = false;                        // all threads work on one block of tiles
@@ -94,6 +100,7 @@ class Convolution {
   std::int64_t kept_floats_ = 0;                 // of taps, by panel and depth
   std::int64_t pixel_plane_ = 0, product_plane_ = 0;
   std::int64_t pixels_at_ = 0, own_at_ = 0, own_products_ = 0, own_filters_ = 0, per_worker_ = 0;
+  std::int64_t sums_at_ = 0;
   Layout layout_;
 };
 

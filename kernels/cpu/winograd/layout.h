@@ -1,6 +1,7 @@
 // How the drivers lay out tiles, panels and scratch.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -48,13 +49,16 @@ struct Panels {
   const std::int64_t width, count;
 };
 
-/// Part `i` of `count` things cut into `parts` of nearly equal size.
+/// Part `i` of `count` things cut into `parts` of nearly equal size, each but the last of whole
+/// groups.
 struct Range {
   std::int64_t begin, end;
   std::int64_t size() const { return end - begin; }
 };
-constexpr Range part(std::int64_t count, std::int64_t parts, std::int64_t i) {
-  return {count * i / parts, count * (i + 1) / parts};
+constexpr Range part(std::int64_t count, std::int64_t parts, std::int64_t i,
+                     std::int64_t group = 1) {
+  const std::int64_t groups = divide_up(count, group);
+  return {groups * i / parts * group, std::min(groups * (i + 1) / parts * group, count)};
 }
 
 /// The patch of `image` whose first pixel lies at a tile's, less the padding.
@@ -78,6 +82,7 @@ inline Patch enlarged_patch_of(const float* low, Shape s, std::int64_t channels,
 struct Source {
   const float* x = nullptr;
   const float *low = nullptr, *skip = nullptr;  // n x h/2 x w/2, n x h x w
+  ReadNorm norm = {};                           // of x, or low
 };
 
 /// The input's shape; the first `low_channels` are those of an image of half its size.
@@ -90,11 +95,13 @@ struct Input {
 inline void pixels_to_points(const WinogradLoops& loops, const Input& s, const Source& in,
                              Tiles::Place place, const PixelPoints& to, std::int64_t slot) {
   const std::int64_t low = s.low_channels;
-  if (low == 0) return loops.input(patch_of(in.x, s.shape, place, s.padding), to, slot);
-  loops.input(enlarged_patch_of(in.low, s.shape, low, place, s.padding), to, slot);
+  Patch first = low == 0 ? patch_of(in.x, s.shape, place, s.padding)
+                         : enlarged_patch_of(in.low, s.shape, low, place, s.padding);
+  first.norm = in.norm;
+  loops.input(first, to, slot);
   Shape skip = s.shape;
   skip.c -= low;
-  if (skip.c == 0) return;
+  if (low == 0 || skip.c == 0) return;
   PixelPoints behind = to;
   behind.data += low * to.tiles / loops.packed;
   loops.input(patch_of(in.skip, skip, place, s.padding), behind, slot);

@@ -16,12 +16,21 @@ namespace fjord {
 
 constexpr std::int64_t kWinogradPoints = 36, kWinogradTile = 4;
 
-/// Part of an image of h x w pixels whose first pixel is (y, x), which may lie outside.
+/// What pixels v are read as: v * scale + shift, then ReLU or not. Of all channels; absent without
+/// a scale: as they are.
+struct ReadNorm {
+  const float *scale = nullptr, *shift = nullptr;
+  bool relu = false;
+};
+
+/// Part of an image of h x w pixels whose first pixel is (y, x), which may lie outside: there
+/// pixels are 0, whatever `norm` is.
 struct Patch {
   const float* image;
   std::int64_t h, w, channels, y, x;
   bool doubled =
       false;  // `image` has h/2 x w/2 pixels, each seen as 2x2; whole vectors of channels
+  ReadNorm norm = {};
 };
 
 /// Where transformed pixels go or come from. `vectors` of channels lie side by side for each of
@@ -29,6 +38,14 @@ struct Patch {
 struct PixelPoints {
   float* data;
   std::int64_t plane, tiles, vectors;
+};
+
+/// Where a tile's outputs v are added up, in rows of all channels: c, the mean of the first tile's,
+/// the sum of v - c, and of its square. Aligned to vectors; absent without `rows`.
+struct TileSums {
+  float* rows = nullptr;
+  std::int64_t row = 0;  // floats from one to the next
+  bool first = false;    // nothing is there yet
 };
 
 /// Up to 4x4 pixels of an image that a tile of one panel becomes: channels [first, end). `halved`:
@@ -40,6 +57,7 @@ struct OutputTile {
   std::int64_t h, w, channels, y, x, first;
   bool relu, stream;  // stream: past the caches; needs whole vectors at multiples of their size
   bool halved = false;
+  TileSums sums = {};
 };
 
 /// A block of filters in memory, K x 3 x 3 x C, and where its points go. `turned`: as

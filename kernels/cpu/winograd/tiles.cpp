@@ -11,44 +11,75 @@ FJORD_HD float* place(const PixelPoints& p, std::int64_t slot, std::int64_t vect
   return p.data + ((group * p.tiles + slot) * p.vectors + within) * kPlace;
 }
 
+FJORD_HD Vector load_some(const float* from, std::int64_t count) {
+  return count == kWidth ? load(from) : load_part(from, count);
+}
+
+// What pixels inside of the image are read as: themselves, or normalised.
+struct Plainly {
+  FJORD_HD Plainly(const ReadNorm&, std::int64_t, std::int64_t) {}
+  FJORD_HD Vector operator()(Vector v) const { return v; }
+};
+struct Normalized {
+  Vector scale, shift, floor;
+  FJORD_HD Normalized(const ReadNorm& norm, std::int64_t channel, std::int64_t count)
+      : scale(load_some(norm.scale + channel, count)),
+        shift(load_some(norm.shift + channel, count)),
+        floor(splat(norm.relu ? 0.0f : -__builtin_inff())) {}
+  FJORD_HD Vector operator()(Vector v) const {
+    v = v * scale + shift;
+    return v < floor ? floor : v;
+  }
+};
+
 // Pixels that all lie inside; of an enlarged image from an odd row and column on.
-template <bool enlarged>
+template <bool enlarged, class As>
 struct Inside {
   const float* first;
   std::int64_t row_stride, channels;
+  As as;
   FJORD_HD Vector operator()(int row, int column) const {
     if constexpr (enlarged) row = (row + 1) / 2, column = (column + 1) / 2;
-    return load(first + row * row_stride + column * channels);
+    return as(load(first + row * row_stride + column * channels));
   }
 };
 
 // Pixels of which some lie outside and are zero; `count` channels of a vector.
+template <class As>
 struct Border {
   const Patch& p;
   std::int64_t channel, count;
+  As as;
   FJORD_HD Vector operator()(int row, int column) const {
     const std::int64_t y = p.y + row, x = p.x + column;
     if (y < 0 || y >= p.h || x < 0 || x >= p.w) return Vector{};
     const float* pixel = p.image + (y * p.w + x) * p.channels + channel;
-    return count == kWidth ? load(pixel) : load_part(pixel, count);
+    return as(load_some(pixel, count));
   }
 };
 
 // Pixels of an image enlarged twice, by where its rows and columns lie; outside: null and -1.
-struct Enlarged {
+struct Places {
   const float* rows[kPoints];
-  std::int64_t columns[kPoints], channel;
+  std::int64_t columns[kPoints];
 
-  FJORD_HD explicit Enlarged(const Patch& p) : channel(0) {
+  FJORD_HD explicit Places(const Patch& p) {
     for (int i = 0; i < kPoints; ++i) {
       const std::int64_t y = p.y + i, x = p.x + i;
       rows[i] = y < 0 || y >= p.h ? nullptr : p.image + y / 2 * (p.w / 2) * p.channels;
       columns[i] = x < 0 || x >= p.w ? -1 : x / 2 * p.channels;
     }
   }
+};
+
+template <class As>
+struct Enlarged {
+  const Places& places;
+  std::int64_t channel;
+  As as;
   FJORD_HD Vector operator()(int row, int column) const {
-    if (!rows[row] || columns[column] < 0) return Vector{};
-    return load(rows[row] + columns[column] + channel);
+    if (!places.rows[row] || places.columns[column] < 0) return Vector{};
+    return as(load(places.rows[row] + places.columns[column] + channel));
   }
 };
 
@@ -74,6 +105,7 @@ FJORD_HD Ahead ahead_of(const Patch& p) {
           left < step ? left : step, step};
 }
 
+template <class As>
 FJORD_HD void enlarged_to_points(const Patch& p, const PixelPoints& to, std::int64_t slot) {
   const std::int64_t w = p.w / 2, vectors = p.channels / kWidth;
   if (p.y > 0 && p.x > 0 && p.y + kPoints <= p.h && p.x + kPoints <= p.w && p.y % 2 == 1 &&
@@ -84,17 +116,20 @@ FJORD_HD void enlarged_to_points(const Patch& p, const PixelPoints& to, std::int
     for (std::int64_t i = 0; i < vectors; ++i) {
       ahead.prefetch(i * kWidth);
       transform<kPoints, kPoints, input_points>(
-          Inside<true>{first + i * kWidth, w * p.channels, p.channels},
+          Inside<true, As>{first + i * kWidth, w * p.channels, p.channels,
+                           As(p.norm, i * kWidth, kWidth)},
           StorePoint{place(to, slot, i), to.plane});
     }
     return;
   }
-  Enlarged pixels(p);
-  for (std::int64_t i = 0; i < vectors; ++i, pixels.channel += kWidth)
-    transform<kPoints, kPoints, input_points>(pixels, StorePoint{place(to, slot, i), to.plane});
+  const Places places(p);
+  for (std::int64_t i = 0; i < vectors; ++i)
+    transform<kPoints, kPoints, input_points>(
+        Enlarged<As>{places, i * kWidth, As(p.norm, i * kWidth, kWidth)},
+        StorePoint{place(to, slot, i), to.plane});
 }
 
-template <int size, Points points>
+template <int size, Points points, class As>
 FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t slot) {
   const bool inside = p.y >= 0 && p.x >= 0 && p.y + size <= p.h && p.x + size <= p.w;
   const Ahead ahead = ahead_of<size>(p);
@@ -102,19 +137,29 @@ FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t slot
   for (std::int64_t i = 0; i < whole; ++i) {
     const float* first = p.image + (p.y * p.w + p.x) * p.channels + i * kWidth;
     ahead.prefetch(i * kWidth);
-    transform<size, kPoints, points>(Inside<false>{first, p.w * p.channels, p.channels},
-                                     StorePoint{place(to, slot, i), to.plane});
+    transform<size, kPoints, points>(
+        Inside<false, As>{first, p.w * p.channels, p.channels, As(p.norm, i * kWidth, kWidth)},
+        StorePoint{place(to, slot, i), to.plane});
   }
   for (std::int64_t i = whole; i * kWidth < p.channels; ++i) {
-    const std::int64_t left = p.channels - i * kWidth;
-    transform<size, kPoints, points>(Border{p, i * kWidth, left < kWidth ? left : kWidth},
-                                     StorePoint{place(to, slot, i), to.plane});
+    const std::int64_t left = p.channels - i * kWidth, count = left < kWidth ? left : kWidth;
+    transform<size, kPoints, points>(
+        Border<As>{p, i * kWidth, count, As(p.norm, i * kWidth, count)},
+        StorePoint{place(to, slot, i), to.plane});
   }
   // The channels that fill up the last panel.
   const std::int64_t vectors = (p.channels + kWidth - 1) / kWidth;
   for (std::int64_t i = vectors; i % to.vectors != 0; ++i)
     for (int point = 0; point < kPositions; ++point)
       store_operands(place(to, slot, i) + point * to.plane, Vector{});
+}
+
+template <class As>
+FJORD_HD void input_to_points(const Patch& p, const PixelPoints& to, std::int64_t slot) {
+  if (p.doubled)
+    enlarged_to_points<As>(p, to, slot);
+  else
+    to_points<kPoints, input_points, As>(p, to, slot);
 }
 
 struct Products {
@@ -125,10 +170,49 @@ struct Products {
   }
 };
 
+// The sum of a tile's outputs.
+struct AddUp {
+  std::int64_t rows, columns;
+  Vector* sum;
+  FJORD_HD void operator()(int row, int column, Vector v) const {
+    if (row < rows && column < columns) *sum += v;
+  }
+};
+
+FJORD_HD Vector mean_of(const Products& from, std::int64_t rows, std::int64_t columns) {
+  Vector sum{};
+  transform<kPoints, kOutputs, output_points>(from, AddUp{rows, columns, &sum});
+  return sum * splat(1.0f / static_cast<float>(rows * columns));
+}
+
+// What a tile adds to its group's sums: its own are added up first, which is less rounding.
+struct Sums {
+  const TileSums& t;
+  std::int64_t channel;
+  Vector center, differences{}, squares{};
+
+  FJORD_HD float* row(int i) const { return t.rows + i * t.row + channel; }
+  FJORD_HD void add(Vector v) {
+    const Vector difference = v - center;
+    differences += difference;
+    squares += difference * difference;
+  }
+  FJORD_HD void store() {
+    if (t.first)
+      store_aligned(row(0), center);
+    else
+      differences += load_aligned(row(1)), squares += load_aligned(row(2));
+    store_aligned(row(1), differences);
+    store_aligned(row(2), squares);
+  }
+};
+
+template <bool summed>
 struct Finish {
   const OutputTile& t;
   std::int64_t rows, columns, channel, count;
   Vector bias;
+  Sums* sums = nullptr;
 
   FJORD_HD void operator()(int row, int column, Vector v) const {
     if (row >= rows || column >= columns) return;
@@ -136,6 +220,7 @@ struct Finish {
     v += bias;
     if (t.plus) v += count == kWidth ? load(t.plus + at) : load_part(t.plus + at, count);
     if (t.relu) v = v < Vector{} ? Vector{} : v;
+    if constexpr (summed) sums->add(v);
     if (t.stream)
       stream_store(t.image + at, v);
     else if (count == kWidth)
@@ -171,14 +256,14 @@ FJORD_HD std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a :
 void winograd_fence() { fence(); }
 
 void winograd_input(const Patch& p, const PixelPoints& to, std::int64_t slot) {
-  if (p.doubled)
-    enlarged_to_points(p, to, slot);
+  if (p.norm.scale)
+    input_to_points<Normalized>(p, to, slot);
   else
-    to_points<kPoints, input_points>(p, to, slot);
+    input_to_points<Plainly>(p, to, slot);
 }
 
 void winograd_gradient(const Patch& p, const PixelPoints& to, std::int64_t slot) {
-  to_points<kOutputs, gradient_points>(p, to, slot);
+  to_points<kOutputs, gradient_points, Plainly>(p, to, slot);
 }
 
 void winograd_output(const PixelPoints& products, std::int64_t slot, const OutputTile& t) {
@@ -191,13 +276,21 @@ void winograd_output(const PixelPoints& products, std::int64_t slot, const Outpu
       bias = count == kWidth ? load(t.bias + channel) : load_part(t.bias + channel, count);
     const Products from{products.data + (i * products.tiles + slot) * kWidth, products.plane};
     const std::int64_t rows = least(kOutputs, t.h - t.y), columns = least(kOutputs, t.w - t.x);
-    Vector sums[kOutputs / 2] = {};
-    if (t.halved)
+    if (t.halved) {
+      Vector sums[kOutputs / 2] = {};
       transform<kPoints, kOutputs, output_points>(from,
                                                   FinishHalved{t, rows, columns, channel, sums});
-    else
-      transform<kPoints, kOutputs, output_points>(from,
-                                                  Finish{t, rows, columns, channel, count, bias});
+    } else if (t.sums.rows) {
+      Sums sums{
+          t.sums, channel,
+          t.sums.first ? mean_of(from, rows, columns) + bias : load_aligned(t.sums.rows + channel)};
+      transform<kPoints, kOutputs, output_points>(
+          from, Finish<true>{t, rows, columns, channel, count, bias, &sums});
+      sums.store();
+    } else {
+      transform<kPoints, kOutputs, output_points>(
+          from, Finish<false>{t, rows, columns, channel, count, bias});
+    }
   }
 }
 

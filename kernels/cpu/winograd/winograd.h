@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/conv_inference.h"
+#include "kernels/conv_norm.h"
 
 namespace fjord {
 
@@ -21,6 +22,12 @@ bool winograd_fits(const UpsampleConvShape& shape);
 UpsampleConvForward winograd_upsample_forward(const UpsampleConvShape& shape);
 UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape& shape);
 UpsampleConvBackwardFilter winograd_upsample_backward_filter(const UpsampleConvShape& shape);
+
+/// The same two ways to read, as they are or normalised; forward with the moments of y, or without.
+/// Where the plain passes fit.
+ConvNormForward winograd_norm_forward(const ConvNormShape& shape);
+/// dweight alone.
+ConvNormBackwardFilter winograd_norm_backward_filter(const ConvNormShape& shape);
 
 /// Also through an enlargement to exactly twice the size whose channels fill whole vectors.
 bool winograd_fits(const ConvInferenceShape& shape);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "engine/trainer.h"
+#include "kernels/conv_norm.h"
 #include "kernels/cpu/backend.h"
 #include "models/models.h"
 
@@ -41,13 +42,16 @@ struct Noting {
   Noting() {
     prepare_conv_forward.cpu = note;
     prepare_upsample_conv_forward.cpu = nullptr;
+    prepare_conv_norm_forward.cpu = nullptr;
   }
   ~Noting() {
     prepare_conv_forward.cpu = plain;
     prepare_upsample_conv_forward.cpu = joined;
+    prepare_conv_norm_forward.cpu = beside_norm;
   }
   decltype(prepare_conv_forward.cpu) plain = prepare_conv_forward.cpu;
   decltype(prepare_upsample_conv_forward.cpu) joined = prepare_upsample_conv_forward.cpu;
+  decltype(prepare_conv_norm_forward.cpu) beside_norm = prepare_conv_norm_forward.cpu;
 };
 
 // Shapes of all of these networks, each once.

@@ -1,0 +1,57 @@
+// Convolution between batch normalisations while training, as one pass over its images: a backend
+// may have it, or leave it out; then the operations run one by one.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "kernels/activation_math.h"
+#include "kernels/conv.h"
+
+namespace fjord {
+
+/// y = conv(x, weight) + bias. `conv.write` is not looked at.
+struct ConvNormShape {
+  ConvShape conv;
+  /// Where low.n != 0, x is cat(nearest(low -> conv.x.h x conv.x.w), skip), read through: run gets
+  /// low and skip (skip.n == 0: absent), and x is never built.
+  Shape low{0, 0, 0, 0}, skip{0, 0, 0, 0};
+  /// Whether x, or low, is what a normalisation reads, and is read as act(x * scale + shift).
+  /// Padding stays zero.
+  bool normalized = false;
+  Act act = Act::none;
+  /// Whether y's mean and biased variance by channel are made while y is written.
+  bool moments = false;
+};
+
+/// Absent tensors are absent.
+struct ConvNormInputs {
+  In x = {}, low = {}, skip = {};  // x, or low and skip
+  In weight = {}, bias = {};       // not for their own gradients
+  In scale = {}, shift = {};       // of `normalized`: f32, a value for each channel of x, or low
+};
+
+struct ConvNormForward {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(const ConvNormInputs&, Out y, Out mean, Out variance, void* scratch, Stream&)>
+      run;
+};
+
+/// dy -> dweight, dbias (absent without bias), stored or added; x is read in the same way.
+struct ConvNormBackwardFilter {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(const ConvNormInputs&, In dy, Out dweight, Out dbias, void* scratch, Stream&)>
+      run;
+};
+
+/// These slots choose an implementation by a fixed rule on the shape, and leave `run` empty where
+/// they have none: the caller then records the operations one by one. A backend may leave the slots
+/// themselves empty.
+inline Kernel<const ConvNormShape&, ConvNormForward&> prepare_conv_norm_forward{
+    "conv_norm_forward"};
+inline Kernel<const ConvNormShape&, ConvNormBackwardFilter&> prepare_conv_norm_backward_filter{
+    "conv_norm_backward_filter"};
+
+}  // namespace fjord

@@ -1,0 +1,25 @@
+// How a layer between batch normalisations becomes cases.
+#pragma once
+
+#include "kernels/conv_norm.h"
+#include "tests/kernels/op_case.h"
+
+namespace fjord {
+
+struct NormLayer {
+  Shape x;  // where `through`, of the image that is enlarged to twice its size
+  std::int64_t outputs = 1;
+  Conv2d conv = {};
+  bool through = false;
+  std::int64_t skip = 0;  // channels behind the enlarged ones
+  bool normalized = true;
+  Act act = Act::relu;
+  bool moments = true;
+  bool bias = false;
+  bool winograd = false;  // by these passes, whatever the CPU's rule says
+};
+
+OpCase norm_forward_case(const NormLayer& layer);
+OpCase norm_backward_filter_case(const NormLayer& layer, Write mode);
+
+}  // namespace fjord

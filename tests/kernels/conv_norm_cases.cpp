@@ -1,0 +1,195 @@
+// Cases of convolutions between batch normalisations; the reference runs the operations one by one,
+// and so does a case where the slot leaves a layer out.
+#include "tests/kernels/conv_norm_case.h"
+
+#include "kernels/cpu/winograd/winograd.h"
+#include "kernels/norm.h"
+#include "kernels/spatial.h"
+#include "tests/kernels/conv_case.h"
+
+namespace fjord {
+
+namespace {
+
+ConvNormShape shape_of(const NormLayer& l, DType dtype) {
+  const Conv2d conv = l.conv;
+  const std::int64_t size = l.through ? 2 : 1;
+  const Shape x{l.x.n, size * l.x.h, size * l.x.w, l.x.c + l.skip};
+  ConvNormShape s{.conv = {.x = x,
+                           .weight = {l.outputs, conv.kernel, conv.kernel, x.c / conv.groups},
+                           .y = {x.n, conv_size(x.h, conv), conv_size(x.w, conv), l.outputs},
+                           .conv = conv,
+                           .bias = l.bias,
+                           .dtype = dtype},
+                  .normalized = l.normalized,
+                  .act = l.act,
+                  .moments = l.moments};
+  if (l.through) s.low = l.x;
+  if (l.skip > 0) s.skip = {x.n, x.h, x.w, l.skip};
+  return s;
+}
+
+ConvNormInputs inputs_of(Operands& t) {
+  return {.x = t.in("x"),
+          .low = t.in("low"),
+          .skip = t.in("skip"),
+          .weight = t.in("weight"),
+          .bias = t.in("bias"),
+          .scale = t.in("scale"),
+          .shift = t.in("shift")};
+}
+
+// The implementation that the slot chooses, or on the CPU the Winograd one.
+template <class Pass>
+Pass prepared(const Kernel<const ConvNormShape&, Pass&>& slot, const NormLayer& l,
+              const ConvNormShape& s, Stream& stream, Pass (*given)(const ConvNormShape&)) {
+  if (l.winograd && stream.backend == Backend::cpu) return given(s);
+  Pass pass;
+  slot(s, pass, stream);
+  return pass;
+}
+
+// The image that the convolution sees, where the operations run one by one.
+In seen(const ConvNormShape& s, const ConvNormInputs& inputs, Operands& t, Stream& stream) {
+  In x = inputs.low ? inputs.low : inputs.x;
+  if (s.normalized) {
+    const Out normalized = t.temporary("normalized", x.shape(), x.dtype());
+    batch_norm_apply(x, inputs.scale, inputs.shift, {}, normalized, s.act, stream);
+    x = {normalized.buffer};
+  }
+  if (!inputs.low) return x;
+  const Out joined = t.temporary("joined", s.conv.x, x.dtype());
+  upsample_concat_forward(x, inputs.skip, joined, stream);
+  return {joined.buffer};
+}
+
+void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
+  const ConvNormShape s = shape_of(l, t.dtype("y"));
+  const ConvNormInputs inputs = inputs_of(t);
+  const auto pass = prepared(prepare_conv_norm_forward, l, s, stream, winograd_norm_forward);
+  if (pass.run) {
+    void* scratch = t.scratch(pass.scratch_bytes);
+    return pass.run(inputs, t.out("y"), t.out("mean"), t.out("variance"), scratch, stream);
+  }
+  ConvForward conv;
+  prepare_conv_forward(s.conv, conv, stream);
+  void* scratch = t.scratch(conv.scratch_bytes);
+  conv.run(seen(s, inputs, t, stream), inputs.weight, inputs.bias, t.out("y"), scratch, stream);
+  if (l.moments)
+    batch_norm_statistics(In{t.out("y").buffer}, t.out("mean"), t.out("variance"), stream);
+}
+
+void run_backward_filter(const NormLayer& l, Operands& t, Stream& stream) {
+  const ConvNormShape s = shape_of(l, t.dtype("dy"));
+  const ConvNormInputs inputs = inputs_of(t);
+  const auto pass =
+      prepared(prepare_conv_norm_backward_filter, l, s, stream, winograd_norm_backward_filter);
+  if (pass.run) {
+    void* scratch = t.scratch(pass.scratch_bytes);
+    return pass.run(inputs, t.in("dy"), t.out("dweight"), t.out("dbias"), scratch, stream);
+  }
+  ConvBackwardFilter conv;
+  prepare_conv_backward_filter(s.conv, conv, stream);
+  void* scratch = t.scratch(conv.scratch_bytes);
+  conv.run(seen(s, inputs, t, stream), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch,
+           stream);
+}
+
+// In f32 alone: a card leaves these layers out, and what runs there has cases in 16 bits.
+OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::int64_t reduction) {
+  OpCase c{.slot = slot,
+           .what = fmt::format("{} by {} stride {} padding {}{}{}{}{}", to_string(s.conv.x),
+                               to_string(s.conv.weight), l.conv.stride, l.conv.padding,
+                               l.through ? " enlarged" : "", l.normalized ? " normalized" : "",
+                               l.act == Act::relu ? " relu" : "", l.moments ? " moments" : ""),
+           .reduction = reduction,
+           .amplification = amplification_of(s.conv, l.winograd)};
+  c.tensors.push_back(l.through ? read("low", s.low) : read("x", s.conv.x));
+  if (l.skip > 0) c.tensors.push_back(read("skip", s.skip));
+  if (l.normalized) {
+    c.tensors.push_back(read("scale", {1, 1, 1, l.x.c}));
+    c.tensors.push_back(read("shift", {1, 1, 1, l.x.c}));
+  }
+  return c;
+}
+
+}  // namespace
+
+OpCase norm_forward_case(const NormLayer& l) {
+  const ConvNormShape s = shape_of(l, DType::f32);
+  OpCase c = named("conv_norm_forward", l, s, s.conv.weight.count() / s.conv.weight.n);
+  c.tensors.push_back(read("weight", s.conv.weight));
+  c.tensors.push_back(write("y", s.conv.y));
+  if (l.bias) c.tensors.push_back(read("bias", {1, 1, 1, l.outputs}));
+  if (l.moments) {
+    c.tensors.push_back(write("mean", {1, 1, 1, l.outputs}));
+    c.tensors.push_back(write("variance", {1, 1, 1, l.outputs}));
+  }
+  c.run = [l](Operands& t, Stream& stream) { run_forward(l, t, stream); };
+  return c;
+}
+
+OpCase norm_backward_filter_case(const NormLayer& l, Write mode) {
+  const ConvNormShape s = shape_of(l, DType::f32);
+  OpCase c = named("conv_norm_backward_filter", l, s, s.conv.y.pixels());
+  c.what += mode == Write::add ? " added" : "";
+  c.tensors.push_back(read("dy", s.conv.y));
+  c.tensors.push_back(write("dweight", s.conv.weight, mode));
+  if (l.bias && !l.winograd) c.tensors.push_back(write("dbias", {1, 1, 1, l.outputs}, mode));
+  c.run = [l](Operands& t, Stream& stream) { run_backward_filter(l, t, stream); };
+  return c;
+}
+
+namespace {
+
+std::vector<OpCase> conv_norm_cases() {
+  std::vector<OpCase> cases;
+  const auto add = [&](NormLayer layer) {
+    cases.push_back(norm_forward_case(layer));
+    cases.push_back(norm_backward_filter_case(layer, Write::store));
+    cases.push_back(norm_backward_filter_case(layer, Write::add));
+    layer.act = Act::none;
+    layer.moments = false;
+    cases.push_back(norm_forward_case(layer));
+    layer.normalized = false;
+    layer.moments = true;
+    cases.push_back(norm_forward_case(layer));
+  };
+  // As the slot chooses: left out, and not.
+  add({.x = {1, 9, 7, 3}, .outputs = 5});
+  add({.x = {1, 8, 9, 32}, .outputs = 24, .conv = {.stride = 2}});
+  add({.x = {2, 9, 10, 16}, .outputs = 16});
+  add({.x = {2, 3, 5, 32}, .outputs = 16, .through = true, .skip = 16});
+  add({.x = {1, 4, 3, 5}, .outputs = 3, .through = true, .skip = 2});
+  // With few outputs: rows that straddle images, fewer rows than a window has, each padding.
+  add({.x = {3, 13, 21, 16}, .outputs = 1, .bias = true});
+  add({.x = {2, 1, 3, 32}, .outputs = 4, .conv = {.padding = 2}, .moments = false, .bias = true});
+  add({.x = {1, 11, 9, 48}, .outputs = 3, .conv = {.padding = 0}, .moments = false});
+  add({.x = {5, 3, 18, 16}, .outputs = 2, .moments = false, .bias = true});
+  // By Winograd: single values, tails of tiles and of vectors, one channel; a block and many of
+  // them, by one thread each and by all together.
+  const auto winograd = [&](NormLayer layer) {
+    layer.winograd = true;
+    add(layer);
+  };
+  winograd({.x = {1, 1, 1, 1}, .outputs = 1});
+  winograd({.x = {1, 5, 6, 3}, .outputs = 1});
+  winograd({.x = {2, 9, 70, 1}, .outputs = 17});
+  winograd({.x = {1, 17, 13, 17}, .outputs = 33});
+  winograd({.x = {64, 2, 2, 40}, .outputs = 20});
+  winograd({.x = {2, 9, 10, 5}, .outputs = 6, .conv = {.padding = 0}});
+  winograd({.x = {2, 9, 10, 5}, .outputs = 6, .conv = {.padding = 2}});
+  winograd({.x = {2, 60, 64, 16}, .outputs = 16});
+  winograd({.x = {3, 45, 50, 19}, .outputs = 48, .bias = true});
+  winograd({.x = {2, 30, 27, 130}, .outputs = 65});
+  winograd({.x = {1, 1, 1, 32}, .outputs = 3, .through = true});
+  winograd({.x = {2, 3, 5, 32}, .outputs = 18, .through = true, .skip = 16});
+  winograd({.x = {1, 24, 23, 32}, .outputs = 16, .through = true});
+  return cases;
+}
+
+const AddCases added(conv_norm_cases);
+
+}  // namespace
+
+}  // namespace fjord

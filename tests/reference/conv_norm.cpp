@@ -1,0 +1,78 @@
+// Convolution between batch normalisations: the operations one after the other, as they are
+// written.
+#include "kernels/conv_norm.h"
+
+#include <vector>
+
+#include "kernels/norm.h"
+#include "kernels/spatial.h"
+#include "tests/reference/reference.h"
+
+namespace fjord::reference {
+
+namespace {
+
+// A tensor between two operations.
+struct Between {
+  explicit Between(Shape shape)
+      : values(static_cast<std::size_t>(shape.count())),
+        buffer{"between", shape, DType::f64, values.data()} {}
+
+  std::vector<double> values;
+  Buffer buffer;
+};
+
+// The image that the convolution sees.
+struct Seen {
+  Seen(const ConvNormShape& s, const ConvNormInputs& t, Stream& stream)
+      : normalized(t.low ? s.low : s.conv.x), joined(s.conv.x) {
+    In x = t.low ? t.low : t.x;
+    if (s.normalized) {
+      batch_norm_apply(x, t.scale, t.shift, {}, Out{&normalized.buffer}, s.act, stream);
+      x = In{&normalized.buffer};
+    }
+    if (t.low) upsample_concat_forward(x, t.skip, Out{&joined.buffer}, stream);
+    image = t.low ? In{&joined.buffer} : x;
+  }
+
+  Between normalized, joined;
+  In image;
+};
+
+void forward(const ConvNormShape& shape, const ConvNormInputs& t, Out y, Out mean, Out variance,
+             Stream& stream) {
+  const Seen seen(shape, t, stream);
+  ConvForward conv;
+  prepare_conv_forward(shape.conv, conv, stream);
+  conv.run(seen.image, t.weight, t.bias, y, nullptr, stream);
+  if (shape.moments) batch_norm_statistics(In{y.buffer}, mean, variance, stream);
+}
+
+void backward_filter(const ConvNormShape& shape, const ConvNormInputs& t, In dy, Out dweight,
+                     Out dbias, Stream& stream) {
+  const Seen seen(shape, t, stream);
+  ConvBackwardFilter conv;
+  prepare_conv_backward_filter(shape.conv, conv, stream);
+  conv.run(seen.image, dy, dweight, dbias, nullptr, stream);
+}
+
+}  // namespace
+
+void fill_conv_norm() {
+  prepare_conv_norm_forward.reference = [](const ConvNormShape& shape, ConvNormForward& pass,
+                                           Stream&) {
+    pass = {"reference", 0,
+            [shape](const ConvNormInputs& t, Out y, Out mean, Out variance, void*, Stream& stream) {
+              forward(shape, t, y, mean, variance, stream);
+            }};
+  };
+  prepare_conv_norm_backward_filter.reference = [](const ConvNormShape& shape,
+                                                   ConvNormBackwardFilter& pass, Stream&) {
+    pass = {"reference", 0,
+            [shape](const ConvNormInputs& t, In dy, Out dweight, Out dbias, void*, Stream& stream) {
+              backward_filter(shape, t, dy, dweight, dbias, stream);
+            }};
+  };
+}
+
+}  // namespace fjord::reference
