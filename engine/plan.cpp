@@ -210,7 +210,7 @@ void Plan::run_forward() {
 
 void Plan::run_steps(std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
-    run_step(i);
+    run_beside(i);
     // Under fp16 gradients may overflow: the update is skipped, and the loss scale halved.
     const bool scaled = tape_.options.dtype == DType::f16 && i >= tape_.forward_steps;
     if (options_.check && !(scaled && tape_.in_backward)) check_step(tape_.steps[i]);
@@ -218,15 +218,21 @@ void Plan::run_steps(std::size_t begin, std::size_t end) {
   }
 }
 
-void Plan::run_step(std::size_t i) {
+void Plan::run_step(std::size_t i) { run_on(i, stream_); }
+
+void Plan::run_on(std::size_t i, Stream& stream) {
   for (const Move& move : moves_[i]) move.slot->data = bound_ + move.offset;
+  tape_.steps[i].run(stream);
+}
+
+void Plan::run_beside(std::size_t i) {
   Device& home = device(stream_.backend);
   if (forks_[i]) {
     Stream side = home.side_stream();
     home.fork(stream_, side);
-    tape_.steps[i].run(side);
+    run_on(i, side);
   } else {
-    tape_.steps[i].run(stream_);
+    run_on(i, stream_);
   }
   if (!joins_[i]) return;
   Stream side = home.side_stream();

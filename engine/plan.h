@@ -30,7 +30,7 @@ class Plan {
   /// Error{numeric} at the first value that is not finite.
   void run();
   void run_forward();
-  /// Queues one step of the tape, for a plan that is bound.
+  /// Queues one step of the tape by itself, for a plan that is bound.
   void run_step(std::size_t i);
   /// Queues every step, for a plan that is bound: what a Replay records.
   void enqueue();
@@ -43,7 +43,7 @@ class Plan {
   /// The largest sum of tensors alive at once: no plan can need less.
   std::size_t lower_bound_bytes() const { return peak_.bytes; }
   /// A table: peak by kind, the largest tensors at the peak, which deferred tensors were given
-  /// memory and which of them are read again going backward.
+  /// memory and which tensors are made again going backward.
   std::string report() const;
 
  private:
@@ -58,6 +58,8 @@ class Plan {
   bool bind_addresses();
   void make_kept();
   void run_steps(std::size_t begin, std::size_t end);
+  void run_on(std::size_t i, Stream& stream);
+  void run_beside(std::size_t i);
   void check_step(const Step& step);
   void poison_after(int step);
 

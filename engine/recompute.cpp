@@ -275,7 +275,7 @@ void Recompute::rewrite() {
     step.again = turn.again;
     if (!step.again) continue;
     for (const Slot* slot : step.writes)
-      if (slot->kind != Kind::scratch) passes.push_back({slot, true});
+      if (slot->kind != Kind::scratch && slot->bytes() >= kSmall) passes.push_back({slot, true});
   }
   std::erase_if(tape_.passes, [](const Pass& pass) { return pass.again; });
   tape_.passes.insert(tape_.passes.end(), passes.begin(), passes.end());

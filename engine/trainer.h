@@ -119,7 +119,7 @@ class Trainer {
   Evaluator& evaluator();
   /// Arena, weights, gradients, moments: what training will hold, known before the first step.
   std::size_t planned_bytes() const;
-  /// Plan::report of the training step.
+  /// Plan::report of the training step, of a schedule with its first loss.
   std::string plan_report() const;
 
  private:

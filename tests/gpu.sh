@@ -148,9 +148,9 @@ check_sums() {
 # What cuBLASLt suggests for products, which are chosen among where plans are timed.
 check_products() {
   local status=0
-  run products "$(bin plans/test_cuda_plans)" '--test-case=products*20 runs*' || status=$?
+  run "cuBLASLt's-products" "$(bin plans/test_cuda_plans)" '--test-case=products*20 runs*' || status=$?
   # A build without cuBLASLt has no such case.
-  if [ $status = 0 ] && ! grep -E 'test cases: +[1-9]' "$build/log/products" >/dev/null; then status=77; fi
+  if [ $status = 0 ] && ! grep -E 'test cases: +[1-9]' "$build/log/cuBLASLt's-products" >/dev/null; then status=77; fi
   result "cuBLASLt's products" $status "exact where sums are, and the same bits in 20 runs"
 }
 

@@ -26,7 +26,11 @@ void add_flags(Options& options, BenchSettings& s) {
   options.flag("warmup", &s.warmup, {.value = "N", .help = "before them (2)", .range = {0, 1e6}});
   options.flag("profile", &s.profile, {.help = "where the time goes: by kind of work, by layer"});
   options.flag("predict", &s.predict, {.help = "a CUDA step, without a card"});
-  options.flag("peers", &s.peers, {.value = "V"});
+  options.group("beside others, in turns");
+  options.flag("peers", &s.peers, {.value = "V", .help = "a Python environment with them"});
+  options.flag("peers-dir", &s.peers_dir, {.value = "DIR", .help = "their scripts (FJORD_PEERS)"});
+  options.flag("peer", &s.peer, {.value = "NAME", .help = "one of them (all); repeat"});
+  options.flag("turns", &s.turns, {.value = "N", .help = "(5)", .range = {1, 1000}});
   add_model_flags(options, s.model);
   add_compute_flags(options, s.compute_flags);
   add_common_flags(options, s.common);
@@ -64,9 +68,9 @@ void check_settings(const BenchSettings& s) {
   if (s.what.empty())
     throw Error(ExitCode::usage, "missing-argument", "fjord-bench", "it is not said what to time",
                 "fjord-bench train, infer, conv, kernels or load");
-  if (s.peers)
-    throw Error(ExitCode::usage, "not-yet", "--peers", "this build times its own work only",
-                "leave the flag out");
+  if (!s.peers && (s.peers_dir || !s.peer.empty()))
+    throw Error(ExitCode::usage, "flag-value", "--peers-dir or --peer", "nobody is compared with",
+                "add --peers V");
   if (s.predict && s.what != "train" && s.what != "infer")
     throw Error(ExitCode::usage, "flag-value", "--predict", "a step of train or infer is predicted",
                 "fjord-bench train --device cuda --predict");
@@ -96,6 +100,7 @@ void prepare(BenchSettings& s) {
 
 nlohmann::ordered_json work_of_flags(const BenchSettings& s, BenchClock::time_point start) {
   if (s.predict) return bench_predict(s);
+  if (s.peers) return bench_peers(s);
   if (s.what == "load") return bench_load(s, start);
   if (s.what == "conv") return bench_conv(s, start);
   return s.what == "kernels" ? bench_kernels(s) : bench_network(s, start);
@@ -144,10 +149,11 @@ int benchmark(int argc, char** argv) {
   Options options(kText);
   add_flags(options, s);
   if (!options.parse(argc, argv)) return 0;
+  s.arguments.assign(argv, argv + argc);
   prepare(s);
   const nlohmann::ordered_json json = work_of_flags(s, start);
   // JSON is what this program prints: on stdout unless --json names a file.
-  if (s.common.json.empty() && !s.predict) s.common.json.push_back('-');
+  if (s.common.json.empty() && !s.predict && !s.peers) s.common.json.push_back('-');
   write_json(s.common, json);
   return 0;
 }

@@ -24,8 +24,11 @@ struct BenchSettings {
   ImageSize size{256, 256};
   int batch = 8, steps = 5, warmup = 2;
   bool profile = false, predict = false;
-  std::optional<std::string> peers;
-  Compute compute = {};  // what the flags come to
+  std::optional<std::string> peers, peers_dir;
+  std::vector<std::string> peer;  // of those; empty: all
+  int turns = 5;
+  std::vector<std::string> arguments = {};  // the command line
+  Compute compute = {};                     // what the flags come to
 };
 
 using BenchClock = std::chrono::steady_clock;
@@ -34,10 +37,13 @@ inline double seconds_since(BenchClock::time_point start) {
   return std::chrono::duration<double>(BenchClock::now() - start).count();
 }
 
+/// Of sorted values.
+inline double median_of(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
+
 struct Timing {
   std::vector<double> seconds;  // of the timed steps, sorted
   double first_result = 0;
-  double median() const { return seconds[seconds.size() / 2]; }
+  double median() const { return median_of(seconds); }
 };
 
 /// start: when the program began, for the time until the first result.
@@ -63,6 +69,10 @@ nlohmann::ordered_json report(const BenchSettings& s, const Timing& timing, doub
 nlohmann::ordered_json bench_load(const BenchSettings& s, BenchClock::time_point start);
 /// Each kind of convolution of the step by itself, as chosen and by direct sums, in turns.
 nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point start);
+/// The table of what bench_conv found, with a column for a peer where there is one.
+std::string layer_table(const nlohmann::ordered_json& layers);
+/// The same work beside the scripts of --peers, in turns.
+nlohmann::ordered_json bench_peers(const BenchSettings& s);
 /// Each kind of kernel of the step by itself: bytes a second, beside those of a large copy.
 nlohmann::ordered_json bench_kernels(const BenchSettings& s);
 /// The CUDA step on known cards, without one.

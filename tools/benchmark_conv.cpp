@@ -1,6 +1,8 @@
 // fjord-bench conv: every kind of convolution of a step by itself, as the backend's rule chooses it
 // and by direct sums, in turns.
+#include <cstring>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "kernels/cpu/parallel.h"
@@ -44,6 +46,7 @@ double peak_flops() {
 struct Row {
   std::size_t step = 0;  // one of them
   int count = 0;
+  double seconds = 0, direct_seconds = 0;
 };
 
 // Convolutions that differ in nothing but their place in the network.
@@ -73,21 +76,92 @@ double seconds_of(Recorded& recorded, std::size_t step, Stream& stream) {
 
 double median(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
+  return median_of(seconds);
 }
 
-// Median seconds of that step in both.
+// The step of the same name and place on another tape, where others stand between: direct
+// convolutions read through no normalisation.
+std::size_t like(const Step& step, const Tape& tape) {
+  const auto found = std::ranges::find_if(tape.steps, [&](const Step& other) {
+    return std::strcmp(other.op, step.op) == 0 && other.path == step.path;
+  });
+  check(found != tape.steps.end(), step.path, "direct convolutions have no step {}", step.op);
+  return static_cast<std::size_t>(found - tape.steps.begin());
+}
+
+// Median seconds of that step of a, and of the step like it of b.
 std::pair<double, double> in_turns(const BenchSettings& s, Recorded& a, Recorded& b,
                                    std::size_t step, Stream& stream) {
+  const std::size_t same = like(a.tape->steps[step], *b.tape);
   std::vector<double> of_a, of_b;
   for (int i = 0; i < s.warmup + s.steps; ++i) {
-    const double first = seconds_of(a, step, stream), second = seconds_of(b, step, stream);
+    const double first = seconds_of(a, step, stream), second = seconds_of(b, same, stream);
     if (i >= s.warmup) of_a.push_back(first), of_b.push_back(second);
   }
   return {median(of_a), median(of_b)};
 }
 
+// The convolution whose pass a step is, as it was recorded.
+const Word& word_of(const Tape& tape, const Step& step) {
+  const auto found = std::ranges::find_if(
+      tape.words, [&](const Word& word) { return word.op == "conv2d" && word.path == step.path; });
+  check(found != tape.words.end(), step.path, "no convolution is recorded for {}", step.op);
+  return *found;
+}
+
+// Forward, backward_data or backward_filter.
+std::string pass_of(const Step& step) {
+  const std::string op = step.op;
+  return op.substr(op.find("conv_") + 5);
+}
+
+nlohmann::ordered_json layer_of(const Tape& tape, const Row& row, double peak) {
+  const Step& step = tape.steps[row.step];
+  const Word& word = word_of(tape, step);
+  const auto sizes = [](Shape s) { return nlohmann::ordered_json{s.n, s.h, s.w, s.c}; };
+  double bytes = 0;
+  for (const auto& slots : {step.reads, step.writes})
+    for (const Slot* slot : slots)
+      if (slot->kind != Kind::scratch) bytes += static_cast<double>(slot->bytes());
+  const double rate = 2.0 * static_cast<double>(multiply_adds(step)) / row.seconds;
+  nlohmann::ordered_json layer{{"path", step.path},
+                               {"count", row.count},
+                               {"pass", pass_of(step)},
+                               {"implementation", step.implementation},
+                               {"x", sizes(word.inputs[0]->shape)},
+                               {"weight", sizes(word.inputs[1]->shape)}};
+  for (const char* key : {"stride", "padding", "dilation", "groups"})
+    layer[key] = word.integer(key);
+  layer.update({{"ms", row.seconds * 1e3},
+                {"direct_ms", row.direct_seconds * 1e3},
+                {"gflop_s", rate * 1e-9},
+                {"percent_of_peak", peak > 0 ? 100 * rate / peak : 0},
+                {"mb", bytes * 1e-6}});
+  return layer;
+}
+
 }  // namespace
+
+std::string layer_table(const nlohmann::ordered_json& layers) {
+  const bool peer = !layers.empty() && layers[0].contains("pytorch_ms");
+  std::string text = fmt::format("{:>5} {:>8} {:>8} {:>6} {:>8} {:>9} {:>6}{}  {:<16} {:<20} {}\n",
+                                 "steps", "ms", "GFLOP/s", "% peak", "MB", "direct ms", "ratio",
+                                 peer ? fmt::format(" {:>10} {:>6}", "PyTorch ms", "ratio") : "",
+                                 "pass", "implementation", "the first of them");
+  for (const auto& layer : layers) {
+    const auto number = [&](const char* key) { return layer.at(key).get<double>(); };
+    const auto name = [&](const char* key) { return layer.at(key).get<std::string>(); };
+    const double ms = number("ms");
+    text += fmt::format(
+        "{:>5} {:>8.3f} {:>8.0f} {:>6.0f} {:>8.1f} {:>9.3f} {:>6.2f}{}  {:<16} {:<20} {}\n",
+        layer.at("count").get<int>(), ms, number("gflop_s"), number("percent_of_peak"),
+        number("mb"), number("direct_ms"), number("direct_ms") / ms,
+        peer ? fmt::format(" {:>10.3f} {:>6.2f}", number("pytorch_ms"), number("pytorch_ms") / ms)
+             : "",
+        name("pass"), name("implementation"), name("path"));
+  }
+  return text;
+}
 
 nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point start) {
   RecordedOptions options = recorded_options(s);
@@ -99,22 +173,16 @@ nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point
   direct.run();  // so that every tensor has values
   Stream stream = fjord::stream(s.compute.backend);
   const double peak = s.compute.backend == Backend::cpu ? peak_flops() : 0;
-  if (peak > 0) print_result(s.common, fmt::format("peak: {:.0f} GFLOP/s\n", peak * 1e-9));
-  print_result(s.common, fmt::format("{:>5} {:>8} {:>8} {:>6} {:>9} {:>6}  {:<20} {:<20} {}\n",
-                                     "steps", "ms", "GFLOP/s", "% peak", "direct ms", "ratio",
-                                     "implementation", "pass", "the first of them"));
-  for (const Row& row : kinds_of(*chosen.tape)) {
-    const Step& own = chosen.tape->steps[row.step];
-    const auto [seconds, direct_seconds] = in_turns(s, chosen, direct, row.step, stream);
-    const double rate = 2.0 * static_cast<double>(multiply_adds(own)) / seconds;
-    print_result(
-        s.common,
-        fmt::format("{:>5} {:>8.3f} {:>8.0f} {:>6.0f} {:>9.3f} {:>6.2f}  {:<20} {:<20} {}\n",
-                    row.count, seconds * 1e3, rate * 1e-9, peak > 0 ? 100 * rate / peak : 0,
-                    direct_seconds * 1e3, direct_seconds / seconds, own.implementation, own.op,
-                    own.path));
+  auto layers = nlohmann::ordered_json::array();
+  for (Row& row : kinds_of(*chosen.tape)) {
+    std::tie(row.seconds, row.direct_seconds) = in_turns(s, chosen, direct, row.step, stream);
+    layers.push_back(layer_of(*chosen.tape, row, peak));
   }
-  return report(s, timing, static_cast<double>(chosen.planned_bytes()) / 1048576.0);
+  if (peak > 0) print_result(s.common, fmt::format("peak: {:.0f} GFLOP/s\n", peak * 1e-9));
+  print_result(s.common, layer_table(layers));
+  auto json = report(s, timing, static_cast<double>(chosen.planned_bytes()) / 1048576.0);
+  json.update({{"peak_gflop_s", peak * 1e-9}, {"layers", layers}});
+  return json;
 }
 
 }  // namespace fjord

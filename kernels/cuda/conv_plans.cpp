@@ -17,6 +17,18 @@ std::shared_ptr<const ConvPlan> require_plan(const ConvProblem& problem, const C
   return plan;
 }
 
+namespace {
+
+// Whether slices begin at addresses that plans may be given.
+bool aligned(const ConvProblem& slice) {
+  const auto bytes = [&](Shape shape) {
+    return static_cast<std::size_t>(shape.count()) * size_of(slice.dtype);
+  };
+  return bytes(slice.image) % 16 == 0 && bytes(slice.output) % 16 == 0;
+}
+
+}  // namespace
+
 SlicedPlan::SlicedPlan(const ConvProblem& problem, const ConvTuning& tuning)
     : problem_(problem), plan_(plan_conv(problem, tuning)) {
   const bool wants_tensor_cores = problem.dtype != DType::f32 || problem.math == ConvMath::tf32;
@@ -26,6 +38,7 @@ SlicedPlan::SlicedPlan(const ConvProblem& problem, const ConvTuning& tuning)
     if (images % slices != 0) continue;
     ConvProblem slice = problem;
     slice.image.n = slice.output.n = images / slices;
+    if (!aligned(slice)) continue;
     const auto plan = plan_conv(slice, tuning);
     if (!plan || (plan_ && !plan->tensor_cores)) continue;
     problem_ = slice;

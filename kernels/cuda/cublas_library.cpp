@@ -44,7 +44,7 @@ std::uint64_t numerics_of(const cublasLtMatmulAlgo_t& algorithm) {
 }
 
 bool on_tensor_cores(const cublasLtMatmulAlgo_t& algorithm) {
-  return (numerics_of(algorithm) & CUBLASLT_NUMERICAL_IMPL_FLAGS_HMMA) != 0;
+  return (numerics_of(algorithm) & CUBLASLT_NUMERICAL_IMPL_FLAGS_TENSOR_OP_MASK) != 0;
 }
 
 // Once more, since heuristics only prefer and choices come from a file.

@@ -1,6 +1,8 @@
 // fjord-inspect, fjord-data and fjord-bench as a user runs them.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "data/image.h"
 #include "user.h"
 
@@ -100,9 +102,11 @@ TEST_CASE("bench: JSON keys of the contract for each kind of work") {
                                  "--batch", "2", "--steps", "1", "--warmup", "1", "--json", file});
     REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
     const auto json = nlohmann::ordered_json::parse(read_text(file));
-    CHECK(keys_of(json) == Strings{"what", "model", "size", "batch", "device", "threads",
-                                   "precision", "median_ms", "min_ms", "images_per_s",
-                                   "first_result_s", "peak_rss_mib", "planned_mib"});
+    Strings keys{"what",           "model",        "size",       "batch",  "device",
+                 "threads",        "precision",    "median_ms",  "min_ms", "images_per_s",
+                 "first_result_s", "peak_rss_mib", "planned_mib"};
+    if (json["what"] == "conv") keys.insert(keys.end(), {"peak_gflop_s", "layers"});
+    CHECK(keys_of(json) == keys);
     CHECK(json["median_ms"].get<double>() > 0);
   }
   const Outcome profile = run({"fjord-bench", "train", "--encoder", "resnet18", "--size", "64",
@@ -123,4 +127,91 @@ TEST_CASE("bench and inspect: --memory low plans a smaller step") {
     };
     CHECK(planned("low") < planned("normal"));
   }
+}
+
+namespace {
+
+/// An environment whose Python answers as the peers' scripts do, and a folder of those.
+struct FakePeers {
+  FakePeers() {
+    fs::create_directories(folder / "V/bin");
+    fs::create_directories(folder / "scripts");
+    const fs::path python = folder / "V/bin/python";
+    write_text(python,
+               "#!/bin/sh\n"
+               "case \"$*\" in\n"
+               "  *openvino*) echo 'no module named openvino' >&2; exit 1 ;;\n"
+               "  *conv_layers.py*)\n"
+               "    for last; do :; done\n"
+               "    n=$(grep -o '\"pass\"' \"$last\" | wc -l)\n"
+               "    echo \"{\\\"median_ms\\\": 9, \\\"peak_rss_mib\\\": 7,\"\\\n"
+               "      \"\\\"layers_ms\\\": [$(seq -s, $n)]}\" ;;\n"
+               "  *) echo warming up; echo '{\"median_ms\": 1e6, \"peak_rss_mib\": 1}' ;;\n"
+               "esac\n");
+    fs::permissions(python, fs::perms::owner_all);
+    for (const char* script : {"train_step.py", "infer.py", "conv_layers.py"})
+      write_text(folder / "scripts" / script, "");
+  }
+  Outcome bench(const Strings& more) const {
+    return run(Strings{"fjord-bench"} + more +
+                   Strings{"--encoder", "resnet18", "--size", "64", "--batch", "2", "--steps", "1",
+                           "--warmup", "0", "--turns", "2"},
+               {.environment = {"FJORD_PEERS="}});
+  }
+  Outcome compare(const Strings& more) const {
+    return bench(more + Strings{"--peers", (folder / "V").string(), "--peers-dir",
+                                (folder / "scripts").string()});
+  }
+  TempFolder folder;
+};
+
+}  // namespace
+
+TEST_CASE("bench --peers: the same work in turns, ratios of medians, and who cannot run") {
+  const FakePeers peers;
+  const Outcome outcome = peers.compare({"infer", "--peer", "onnxruntime", "--peer", "openvino"});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  CHECK(outcome.err.find("turn 2 of 2") != std::string::npos);
+  CHECK(outcome.out.find("| onnxruntime | ") != std::string::npos);
+  CHECK(outcome.out.find("1000000 ms (1000000 to 1000000)") != std::string::npos);
+  CHECK(outcome.out.find("| openvino | skipped: no module named openvino |") != std::string::npos);
+  const auto json = peers.compare({"train", "--peer", "pytorch", "--json", "-"}).json();
+  CHECK(json["turns"] == 2);
+  CHECK(json["fjord"]["median_ms"].get<double>() > 0);
+  CHECK(json["peers"][0]["median_ms"] == 1e6);
+}
+
+TEST_CASE("bench conv --peers: a column for PyTorch in the table of layers") {
+  const FakePeers peers;
+  const Outcome outcome = peers.compare({"conv", "--json", "-"});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  const auto layers = outcome.json()["layers"];
+  REQUIRE(layers.size() > 30);
+  int number = 0;
+  for (const auto& layer : layers) {
+    CHECK(layer["pytorch_ms"] == ++number);
+    CHECK(layer["ms"].get<double>() > 0);
+    CHECK(layer["direct_ms"].get<double>() > 0);
+    const auto x = layer["x"], weight = layer["weight"];
+    CHECK(x[3] == weight[3].get<int>() * layer["groups"].get<int>());
+  }
+  for (const char* pass : {"forward", "backward_data", "backward_filter"})
+    CHECK(std::ranges::any_of(layers, [&](const auto& layer) { return layer["pass"] == pass; }));
+}
+
+TEST_CASE("bench --peers refuses what cannot be compared") {
+  const FakePeers peers;
+  const auto refused = [&](const Outcome& outcome, const std::string& text) {
+    CHECK(outcome.code == 2);
+    CHECK_MESSAGE(outcome.error().find(text) != std::string::npos, outcome.err);
+  };
+  const std::string none = (peers.folder / "none").string();
+  refused(peers.bench({"train", "--peers", none}), "there is no " + none + "/bin/python");
+  const std::string v = (peers.folder / "V").string();
+  refused(peers.bench({"train", "--peers", v}), "it is not said where train_step.py is");
+  refused(peers.bench({"train", "--peers", v, "--peers-dir", v}), "it has no train_step.py");
+  refused(peers.compare({"train", "--peer", "ncnn"}), "train has the peers pytorch, pytorch-bf16");
+  refused(peers.compare({"kernels"}), "train, infer and conv have peers");
+  refused(peers.compare({"train", "--decoder-attention", "scse"}), "the peers build a network by");
+  refused(peers.bench({"train", "--peer", "pytorch"}), "nobody is compared with");
 }

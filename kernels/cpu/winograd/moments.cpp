@@ -2,7 +2,6 @@
 #include "kernels/cpu/winograd/moments.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/cpu/parallel.h"
 
@@ -19,20 +18,21 @@ std::int64_t Moments::values_of(std::int64_t group) const {
   return values;
 }
 
+Moments::Moments(Shape out, std::int64_t group, const Panels& panels)
+    : out_(out), tiles_(out), group_(group), row_(panels.count * panels.width) {
+  for (std::int64_t g = 0; g < groups(); ++g) counts_.push_back(static_cast<double>(values_of(g)));
+}
+
 // In double, all about the first group's c: d being how far another's lies from it, sum (v - C) is
 // sum (v - c) + n d, and sum (v - C)^2 is sum (v - c)^2 + 2 d sum (v - c) + n d^2.
 void Moments::merge(const float* sums, float* mean, float* variance) const {
-  const std::int64_t groups = divide_up(tiles_.count, group_);
-  std::vector<double> counts(static_cast<std::size_t>(groups));
-  for (std::int64_t g = 0; g < groups; ++g)
-    counts[static_cast<std::size_t>(g)] = static_cast<double>(values_of(g));
   const auto count = static_cast<double>(out_.pixels());
   parallel_for(out_.c, [&](std::int64_t channel) {
     const auto center = static_cast<double>(sums[channel]);
     double sum = 0, squares = 0;
-    for (std::int64_t g = 0; g < groups; ++g) {
+    for (std::int64_t g = 0; g < groups(); ++g) {
       const float* own = sums + g * kRows * row_ + channel;
-      const double n = counts[static_cast<std::size_t>(g)], d = own[0] - center, first = own[row_];
+      const double n = counts_[static_cast<std::size_t>(g)], d = own[0] - center, first = own[row_];
       sum += first + n * d;
       squares += own[2 * row_] + d * (2 * first + n * d);
     }

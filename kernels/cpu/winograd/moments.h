@@ -1,6 +1,8 @@
 // Mean and variance of a convolution's outputs, from sums that tiles leave as they are written.
 #pragma once
 
+#include <vector>
+
 #include "kernels/cpu/winograd/layout.h"
 
 namespace fjord::winograd {
@@ -12,15 +14,12 @@ namespace fjord::winograd {
 class Moments {
  public:
   /// Of `out`'s tiles, `group` at a time; without any nothing is summed.
-  Moments(Shape out, std::int64_t group, const Panels& panels)
-      : out_(out), tiles_(out), group_(group), row_(panels.count * panels.width) {}
+  Moments(Shape out, std::int64_t group, const Panels& panels);
 
   explicit operator bool() const { return group_ > 0; }
   /// Tiles that must not be cut apart.
   std::int64_t group() const { return group_ > 0 ? group_ : 1; }
-  std::int64_t floats() const {
-    return group_ > 0 ? divide_up(tiles_.count, group_) * kRows * row_ : 0;
-  }
+  std::int64_t floats() const { return groups() * kRows * row_; }
   /// Where a tile adds its outputs.
   TileSums sums_of(std::int64_t tile, float* sums) const {
     if (group_ == 0) return {};
@@ -30,11 +29,13 @@ class Moments {
 
  private:
   static constexpr std::int64_t kRows = 3;
+  std::int64_t groups() const { return group_ > 0 ? divide_up(tiles_.count, group_) : 0; }
   std::int64_t values_of(std::int64_t group) const;
 
   const Shape out_;
   const Tiles tiles_;
   const std::int64_t group_, row_;
+  std::vector<double> counts_;  // values of each group
 };
 
 }  // namespace fjord::winograd
