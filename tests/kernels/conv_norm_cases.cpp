@@ -117,7 +117,9 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
 
 OpCase norm_forward_case(const NormLayer& l) {
   const ConvNormShape s = shape_of(l, DType::f32);
-  OpCase c = named("conv_norm_forward", l, s, s.conv.weight.count() / s.conv.weight.n);
+  // Moments are sums over the pixels of sums over the window.
+  const std::int64_t window = s.conv.weight.count() / s.conv.weight.n;
+  OpCase c = named("conv_norm_forward", l, s, window + (l.moments ? s.conv.y.pixels() : 0));
   c.tensors.push_back(read("weight", s.conv.weight));
   c.tensors.push_back(write("y", s.conv.y));
   if (l.bias) c.tensors.push_back(read("bias", {1, 1, 1, l.outputs}));
