@@ -20,19 +20,19 @@ using Strings = std::vector<std::string>;
 
 struct Peer {
   const char *what, *name, *script;
-  Strings arguments;
+  Strings flags;  // of the script, without dashes
 };
 
 const std::vector<Peer>& all_peers() {
   static const std::vector<Peer> list = {
-      {"train", "pytorch", "train_step.py", {"--channels-last"}},
-      {"train", "pytorch-bf16", "train_step.py", {"--channels-last", "--amp", "bf16"}},
-      {"infer", "pytorch", "infer.py", {"--engine", "torch"}},
-      {"infer", "onnxruntime", "infer.py", {"--engine", "onnxruntime"}},
-      {"infer", "openvino", "infer.py", {"--engine", "openvino"}},
-      {"infer", "openvino-bf16", "infer.py", {"--engine", "openvino", "--bf16"}},
-      {"infer", "ncnn", "infer.py", {"--engine", "ncnn"}},
-      {"infer", "mnn", "infer.py", {"--engine", "mnn"}},
+      {"train", "pytorch", "train_step.py", {"channels-last"}},
+      {"train", "pytorch-bf16", "train_step.py", {"channels-last", "amp=bf16"}},
+      {"infer", "pytorch", "infer.py", {"engine=torch"}},
+      {"infer", "onnxruntime", "infer.py", {"engine=onnxruntime"}},
+      {"infer", "openvino", "infer.py", {"engine=openvino"}},
+      {"infer", "openvino-bf16", "infer.py", {"engine=openvino", "bf16"}},
+      {"infer", "ncnn", "infer.py", {"engine=ncnn"}},
+      {"infer", "mnn", "infer.py", {"engine=mnn"}},
       {"conv", "pytorch", "conv_layers.py", {}}};
   return list;
 }
@@ -109,24 +109,23 @@ void check_names(const BenchSettings& s) {
 
 Strings command_of(const BenchSettings& s, const Peer& peer, const std::string& layers) {
   Strings command{python_of(s).string(), script_of(s, peer.script).string()};
-  command.insert(command.end(), peer.arguments.begin(), peer.arguments.end());
+  for (const std::string& flag : peer.flags) command.push_back("--" + flag);
   const auto add = [&](const char* flag, const auto& value) {
-    command.push_back(flag);
-    command.push_back(fmt::format("{}", value));
+    command.push_back(fmt::format("--{}={}", flag, value));
   };
-  add("--steps", s.steps);
-  add("--warmup", s.warmup);
-  add("--threads", threads());
+  add("steps", s.steps);
+  add("warmup", s.warmup);
+  add("threads", threads());
   if (s.what == "conv") {
     command.push_back(layers);
     return command;
   }
-  add("--arch", s.model.arch);
-  add("--encoder", s.model.encoder);
-  add("--size", s.size.width);
-  add("--batch", s.batch);
-  if (s.model.in_channels) add("--channels", *s.model.in_channels);
-  if (s.model.classes) add("--classes", *s.model.classes);
+  add("arch", s.model.arch);
+  add("encoder", s.model.encoder);
+  add("size", s.size.width);
+  add("batch", s.batch);
+  if (s.model.in_channels) add("channels", *s.model.in_channels);
+  if (s.model.classes) add("classes", *s.model.classes);
   return command;
 }
 

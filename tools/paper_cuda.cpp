@@ -5,6 +5,7 @@
 #include "kernels/confusion.h"
 #include "kernels/conv.h"
 #include "kernels/conv_inference.h"
+#include "kernels/conv_norm.h"
 #include "kernels/device.h"
 #include "kernels/formula_loss.h"
 #include "kernels/gate.h"
@@ -41,6 +42,12 @@ void fill(Kernel<const Shape&, Pass&>& slot) {
     };
 }
 
+// What a backend may leave out, it leaves out: the plain composition is recorded.
+template <class Shape, class Pass>
+void leave_out(Kernel<const Shape&, Pass&>& slot) {
+  if (!slot.cuda) slot.cuda = [](const Shape&, Pass&, Stream&) {};
+}
+
 template <class... Slots>
 void fill_all(Slots&... slots) {
   (fill(slots), ...);
@@ -53,8 +60,9 @@ PaperCuda enable_cuda_on_paper() {
   fill_all(prepare_conv_forward, prepare_conv_backward_data, prepare_conv_backward_filter,
            prepare_upsample_conv_forward, prepare_upsample_conv_backward_data,
            prepare_upsample_conv_backward_filter);
-  if (!prepare_conv_inference.cuda)  // leaves the plain composition
-    prepare_conv_inference.cuda = [](const ConvInferenceShape&, ConvInference&, Stream&) {};
+  leave_out(prepare_conv_inference);
+  leave_out(prepare_conv_norm_forward);
+  leave_out(prepare_conv_norm_backward_filter);
   fill_all(batch_norm_statistics, batch_norm_finalize, batch_norm_fold, batch_norm_apply,
            batch_norm_backward_reduce, batch_norm_backward_apply, scale_shift_backward,
            instance_norm_forward, instance_norm_backward);

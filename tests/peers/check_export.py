@@ -1,6 +1,7 @@
 """fjord-export to ONNX: ONNX Runtime's logits against PyTorch's in double, and its time against PyTorch's own export."""
 
 import copy
+import shutil
 import time
 
 import numpy as np
@@ -9,12 +10,11 @@ import onnxruntime
 import segmentation_models_pytorch as smp
 import torch
 
-from common import Checks, calm, enliven
+from common import ARCHITECTURES, COMBINED, FAMILY, Checks, calm, enliven
 
-MODELS = [*(("Unet", encoder, {}) for encoder in ("resnet34", "mobilenet_v2", "efficientnet-b1", "senet154",
-                                                  "resnext50_32x4d", "timm-resnest14d")),
-          ("Linknet", "resnet34", {}), ("UnetPlusPlus", "resnet34", {"decoder_attention_type": "scse"}),
-          ("MAnet", "resnet34", {}), ("MAnet", "timm-resnest14d", {}),
+MODELS = [*(("Unet", encoder, {}) for encoder in FAMILY),
+          *((architecture, encoder, {}) for architecture in ARCHITECTURES for encoder in COMBINED),
+          ("UnetPlusPlus", "resnet34", {"decoder_attention_type": "scse"}),
           ("Unet", "resnet18", {"decoder_use_norm": {"type": "instancenorm", "affine": True}}),
           *(("Unet", "resnet18", {"decoder_interpolation": mode}) for mode in ("bilinear", "bicubic", "nearest-exact"))]
 
@@ -45,6 +45,8 @@ def check(checks, architecture, encoder, options):
     checks.run("fjord-export", folder, ours)
     onnx.checker.check_model(str(ours), full_check=True)
     run, double = session(ours), copy.deepcopy(model).double()
+    shutil.rmtree(folder)
+    ours.unlink()
     worst = own = 0.0
     # MAnet's attention between pixels normalises over the image: its size has to be as dynamic as the rest.
     odd = [(2, 4, 75, 101)] if architecture == "Unet" else []
@@ -72,9 +74,12 @@ def compare_speed(checks, model, run):
 
 
 if __name__ == "__main__":
-    checks = Checks(__doc__)
+    checks = Checks(__doc__, names="encoders; all by default")
     torch.manual_seed(0)
-    for i, made in enumerate(check(checks, *model) for model in MODELS):
-        if i == 0:
+    for architecture, encoder, options in MODELS:
+        if checks.names and encoder not in checks.names:
+            continue
+        made = check(checks, architecture, encoder, options)
+        if (architecture, encoder) == ("Unet", "resnet34"):
             compare_speed(checks, *made)
     checks.finish()

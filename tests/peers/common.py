@@ -10,6 +10,16 @@ import numpy as np
 import tifffile
 import torch
 
+# Encoders that SMP and fjord have, those that meet every architecture, and these.
+FAMILY = [*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "resnext50_32x4d",
+          *(f"resnext101_32x{n}d" for n in (4, 8, 16)), *(f"se_resnet{n}" for n in (50, 101, 152)),
+          "se_resnext50_32x4d", "se_resnext101_32x4d", "senet154", "mobilenet_v2",
+          *(f"efficientnet-b{n}" for n in range(8)), *(f"timm-efficientnet-b{n}" for n in range(9)),
+          *(f"timm-resnest{n}" for n in ("14d", "26d", "50d", "101e", "200e", "269e",
+                                         "50d_4s2x40d", "50d_1s4x24d"))]
+COMBINED = ("resnet34", "efficientnet-b0", "timm-resnest14d", "se_resnext50_32x4d", "mobilenet_v2")
+ARCHITECTURES = ("UnetPlusPlus", "MAnet", "Linknet")
+
 
 class Checks:
     """Prints one line a check and remembers whether all held."""
