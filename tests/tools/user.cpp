@@ -78,8 +78,10 @@ TempFolder::~TempFolder() {
 }
 
 std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  // Whole blocks at a time: model files are large, and tests are not optimised.
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return std::move(text).str();
 }
 
 void write_text(const fs::path& path, const std::string& text) {
