@@ -1,25 +1,14 @@
 // Convolution for inference: the operations one after the other, as they are written.
 #include "kernels/conv_inference.h"
 
-#include <vector>
-
 #include "kernels/pointwise.h"
 #include "kernels/spatial.h"
+#include "tests/reference/between.h"
 #include "tests/reference/reference.h"
 
 namespace fjord::reference {
 
 namespace {
-
-// A tensor between two operations.
-struct Between {
-  explicit Between(Shape shape)
-      : values(static_cast<std::size_t>(shape.count())),
-        buffer{"between", shape, DType::f64, values.data()} {}
-
-  std::vector<double> values;
-  Buffer buffer;
-};
 
 void run(const ConvInferenceShape& shape, const ConvInferenceInputs& t, Out y, Stream& stream) {
   Between x(shape.conv.x), product(shape.conv.y), scale({1, 1, 1, shape.conv.y.c}),

@@ -2,25 +2,14 @@
 // written.
 #include "kernels/conv_norm.h"
 
-#include <vector>
-
 #include "kernels/norm.h"
 #include "kernels/spatial.h"
+#include "tests/reference/between.h"
 #include "tests/reference/reference.h"
 
 namespace fjord::reference {
 
 namespace {
-
-// A tensor between two operations.
-struct Between {
-  explicit Between(Shape shape)
-      : values(static_cast<std::size_t>(shape.count())),
-        buffer{"between", shape, DType::f64, values.data()} {}
-
-  std::vector<double> values;
-  Buffer buffer;
-};
 
 // The image that the convolution sees.
 struct Seen {
