@@ -52,7 +52,7 @@ struct TapeOptions {
 
 /// What a step computes in. Weights, statistics, gradients of parameters and losses are f32 always;
 /// tf32 rounds the factors of convolutions, bf16 and fp16 are types of activations and filters; on
-/// the CPU bf16 rounds the factors of convolutions too, and only for inference.
+/// the CPU bf16 rounds the factors of Winograd's products alone.
 enum class Precision : std::uint8_t { fp32, tf32, bf16, fp16 };
 
 /// By the names that --precision takes; Error{usage} for any other.

@@ -60,10 +60,6 @@ nlohmann::ordered_json bench_network(const BenchSettings& s, BenchClock::time_po
   return report(s, timing, planned);
 }
 
-ComputeFor purpose_of(const BenchSettings& s) {
-  return s.what == "infer" ? ComputeFor::inference : ComputeFor::training;
-}
-
 void check_settings(const BenchSettings& s) {
   if (s.what.empty())
     throw Error(ExitCode::usage, "missing-argument", "fjord-bench", "it is not said what to time",
@@ -80,7 +76,7 @@ void check_settings(const BenchSettings& s) {
   if (s.size == ImageSize{0, 0})
     throw Error(ExitCode::usage, "flag-value", "--size 0", "a benchmark needs a size",
                 "give --size 256");
-  check_compute_flags(s.compute_flags, s.common, purpose_of(s));
+  check_compute_flags(s.compute_flags, s.common);
 }
 
 // Starts the device; a step that is only predicted needs none.
@@ -88,7 +84,7 @@ void prepare(BenchSettings& s) {
   check_settings(s);
   if (!s.predict) {
     apply_common_flags(s.common);
-    s.compute = start_compute(s.common, s.compute_flags, purpose_of(s));
+    s.compute = start_compute(s.common, s.compute_flags);
     return;
   }
   CommonFlags host = s.common;

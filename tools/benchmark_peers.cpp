@@ -20,7 +20,8 @@ using Strings = std::vector<std::string>;
 
 struct Peer {
   const char *what, *name, *script;
-  Strings flags;  // of the script, without dashes
+  Strings flags;            // of the script, without dashes
+  bool only_named = false;  // its script may lie elsewhere than the others'
 };
 
 const std::vector<Peer>& all_peers() {
@@ -33,6 +34,7 @@ const std::vector<Peer>& all_peers() {
       {"infer", "openvino-bf16", "infer.py", {"engine=openvino", "bf16"}},
       {"infer", "ncnn", "infer.py", {"engine=ncnn"}},
       {"infer", "mnn", "infer.py", {"engine=mnn"}},
+      {"infer", "openvino-int8", "infer_int8.py", {}, true},
       {"conv", "pytorch", "conv_layers.py", {}}};
   return list;
 }
@@ -94,7 +96,7 @@ void check_work(const BenchSettings& s) {
 
 bool wanted(const BenchSettings& s, const Peer& peer) {
   if (peer.what != s.what) return false;
-  return s.peer.empty() || std::ranges::count(s.peer, peer.name) > 0;
+  return s.peer.empty() ? !peer.only_named : std::ranges::count(s.peer, peer.name) > 0;
 }
 
 void check_names(const BenchSettings& s) {

@@ -34,14 +34,10 @@ Backend automatic() {
   return Backend::cpu;
 }
 
-// The CPU has bf16 for inference alone.
-void check_on_cpu(const std::string& precision, ComputeFor purpose, std::string_view who) {
-  if (precision == "fp32" || (precision == "bf16" && purpose == ComputeFor::inference)) return;
+void check_on_cpu(const std::string& precision, std::string_view who) {
+  if (precision == "fp32" || precision == "bf16") return;
   throw Error(ExitCode::usage, "not-yet", "--precision " + precision,
-              purpose == ComputeFor::training
-                  ? fmt::format("{} trains in fp32 only", who)
-                  : fmt::format("{} computes in fp32 and bf16 only", who),
-              "use --precision fp32");
+              fmt::format("{} computes in fp32 and bf16 only", who), "use --precision fp32");
 }
 
 void demand(Precision precision, Backend backend) {
@@ -94,14 +90,13 @@ void start_card() {
       tuning.folder.empty() ? "" : ", kept in " + printable(tuning.folder));
 }
 
-void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, ComputeFor purpose) {
+void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {
   const std::string precision = flags.precision.value_or("fp32");
-  if (common.device == "cpu") check_on_cpu(precision, purpose, "the CPU");
-  if (common.device == "auto" && !find_cuda_library())
-    check_on_cpu(precision, purpose, "this build");
+  if (common.device == "cpu") check_on_cpu(precision, "the CPU");
+  if (common.device == "auto" && !find_cuda_library()) check_on_cpu(precision, "this build");
 }
 
-Compute start_compute(const CommonFlags& common, const ComputeFlags& flags, ComputeFor purpose) {
+Compute start_compute(const CommonFlags& common, const ComputeFlags& flags) {
   Compute compute;
   if (flags.memory == "low") compute.filters = FilterMemory::low;
   compute.activations = activations_of(flags);
@@ -109,7 +104,7 @@ Compute start_compute(const CommonFlags& common, const ComputeFlags& flags, Comp
   if (common.device == "auto") compute.backend = automatic();
   if (common.device == "cuda") compute.backend = Backend::cuda;
   const bool card = compute.backend == Backend::cuda;
-  if (!card) check_on_cpu(flags.precision.value_or("fp32"), purpose, "the CPU");
+  if (!card) check_on_cpu(flags.precision.value_or("fp32"), "the CPU");
   const bool has_bf16 = card && device(Backend::cuda).fast_in(DType::bf16);
   compute.precision = flags.precision ? precision_of(*flags.precision)
                       : has_bf16      ? Precision::bf16

@@ -15,11 +15,8 @@ struct Compute {
   Activations activations = Activations::kept;   // --memory, of training
 };
 
-/// What is computed. Inference has --precision bf16 on the CPU; training has not.
-enum class ComputeFor : std::uint8_t { inference, training };
-
 /// Throws Error{usage} for what this build does not compute, before anything is started.
-void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common, ComputeFor purpose);
+void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common);
 
 /// What --memory means to a training step.
 Activations activations_of(const ComputeFlags& flags);
@@ -27,7 +24,7 @@ Activations activations_of(const ComputeFlags& flags);
 /// Starts what --device and --precision ask for, and says what `auto` means. `auto` is a card that
 /// can be used, else the CPU; the precision is bf16 on a card that has it, fp32 elsewhere. Throws
 /// Error{device} for a device that is not there, or that has no such arithmetic.
-Compute start_compute(const CommonFlags& common, const ComputeFlags& flags, ComputeFor purpose);
+Compute start_compute(const CommonFlags& common, const ComputeFlags& flags);
 
 /// Loads the CUDA library, says which card it found, and takes up tuning_of_environment().
 void start_card();

@@ -227,9 +227,9 @@ int evaluate(int argc, char** argv) {
   add_flags(options, s);
   if (!options.parse(argc, argv)) return 0;
   options.check_conflicts();
-  check_compute_flags(s.compute, s.common, ComputeFor::inference);
+  check_compute_flags(s.compute, s.common);
   apply_common_flags(s.common);
-  if (!s.predictions) s.request.compute = start_compute(s.common, s.compute, ComputeFor::inference);
+  if (!s.predictions) s.request.compute = start_compute(s.common, s.compute);
   const auto start = std::chrono::steady_clock::now();
   const Scored scored = s.predictions ? score_predictions(s) : score_model(s);
   const Metrics metrics = scored.confusion.metrics();

@@ -172,17 +172,13 @@ std::string layer_table(const Recorded& recorded) {
   return text;
 }
 
-ComputeFor purpose_of(const InspectSettings& s) {
-  return s.infer && !s.train ? ComputeFor::inference : ComputeFor::training;
-}
-
 int inspect_plan(const InspectSettings& s) {
   const ModelOptions model = model_options_of(s.model, 3);
   if (s.size == ImageSize{0, 0})
     throw Error(ExitCode::usage, "flag-value", "--size 0", "a plan needs a size",
                 "give --size 512");
-  const bool infer = purpose_of(s) == ComputeFor::inference;
-  const Compute compute = start_compute(s.common, s.compute, purpose_of(s));
+  const bool infer = s.infer && !s.train;
+  const Compute compute = start_compute(s.common, s.compute);
   Recorded recorded(
       {.model = model,
        .image = {s.batch, s.size.height, s.size.width, model.in_channels},
@@ -233,7 +229,7 @@ int inspect(int argc, char** argv) {
   add_flags(options, s);
   if (!options.parse(argc, argv)) return 0;
   options.check_conflicts();
-  check_compute_flags(s.compute, s.common, purpose_of(s));
+  check_compute_flags(s.compute, s.common);
   apply_common_flags(s.common);
   if (s.thing.empty()) {
     if (s.train || s.infer || options.given("encoder") || options.given("arch"))

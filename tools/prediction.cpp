@@ -73,7 +73,7 @@ void check_settings(const PredictSettings& s) {
   later(s.tile.has_value() || s.overlap.has_value(), "--tile", "use --size for large images");
   later(s.tta, "--tta", "average several models with --model instead");
   later(s.buckets, "--buckets", "use --size to give all images one size");
-  check_compute_flags(s.compute, s.common, ComputeFor::inference);
+  check_compute_flags(s.compute, s.common);
   if (s.output.empty())
     throw Error(ExitCode::usage, "missing-argument", "--output", "fjord-predict needs a folder",
                 "give --output DIR");
@@ -220,7 +220,7 @@ int predict(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   check_settings(s);
   apply_common_flags(s.common);
-  s.request.compute = start_compute(s.common, s.compute, ComputeFor::inference);
+  s.request.compute = start_compute(s.common, s.compute);
   require_writable(s.output);
   const std::vector<std::string> names(s.inputs.begin() + (s.models.empty() ? 1 : 0),
                                        s.inputs.end());

@@ -189,7 +189,7 @@ void check_loss(const TrainSettings& s) {
 }  // namespace
 
 void settle(TrainSettings& s) {
-  check_compute_flags(s.compute, s.common, ComputeFor::training);
+  check_compute_flags(s.compute, s.common);
   const int classes = s.model.classes.value_or(1);
   if (!s.lr) s.lr = s.optimizer == "adamw" ? 1e-3 : 1e-4;
   if (!s.loss) s.loss = classes == 1 ? "0.5*dice+0.5*bce" : "0.5*lovasz+0.5*softce(smooth=0.1)";

@@ -58,7 +58,7 @@ Session::Session(TrainSettings& settings, const RunFolder* folder)
     : data(open_training_data(settings)) {
   record = {model_options_of(settings.model, data.channels), data.normalization,
             framing_of(settings), data.labels};
-  const Compute compute = start_compute(settings.common, settings.compute, ComputeFor::training);
+  const Compute compute = start_compute(settings.common, settings.compute);
   LoaderOptions loading = loader_options(settings, data, SplitUse::training);
   loading.augment_by = augment_by(settings, data, compute.backend);
   training = std::make_unique<LoaderSource>(data.training(), loading);
@@ -112,7 +112,7 @@ RunFolder open_folder(const TrainSettings& settings) {
 // The device and instruction set that `auto` stands for are part of what gives equal bits.
 void start_computing(TrainSettings& settings) {
   apply_common_flags(settings.common);
-  const Compute compute = start_compute(settings.common, settings.compute, ComputeFor::training);
+  const Compute compute = start_compute(settings.common, settings.compute);
   settings.common.device = to_string(compute.backend);
   settings.compute.precision = to_string(compute.precision);
   settings.common.isa = to_string(cpu_isa());

@@ -15,6 +15,7 @@ ConvShape plain_shape(const UpsampleConvShape& s) {
           .conv = {},
           .dtype = s.dtype,
           .write = Write::store,
+          .math = s.math,
           .algorithm = s.algorithm};
 }
 

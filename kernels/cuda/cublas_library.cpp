@@ -2,6 +2,7 @@
 #include "kernels/cuda/cublas_library.h"
 
 #include <bit>
+#include <mutex>
 
 #include "kernels/cuda/cublas_product.h"
 #include "kernels/cuda/launch.h"
@@ -17,9 +18,9 @@ cublasLtHandle_t handle() {
   // Never destroyed: at exit the driver may be gone before it.
   static const cublasLtHandle_t made = [] {
     cublasLtHandle_t handle = nullptr;
-    const cublasStatus_t status = cublas().Create(&handle);
-    if (status == CUBLAS_STATUS_NOT_INITIALIZED) return cublasLtHandle_t{};
-    check_cublas(status, "cuBLASLt handle");
+    int cards = 0;
+    if (cudaGetDeviceCount(&cards) != cudaSuccess || cards == 0) return handle;
+    check_cublas(cublas().Create(&handle), "cuBLASLt handle");
     return handle;
   }();
   return made;
@@ -100,12 +101,9 @@ AlgorithmChoice choice_of(const cublasLtMatmulAlgo_t& algorithm) {
   return {cublas().GetVersion(), std::bit_cast<std::array<std::uint64_t, 8>>(algorithm)};
 }
 
-}  // namespace
-
-std::vector<ConvCandidate> product_candidates(const ConvProblem& problem) {
-  const std::optional<ConvProduct> product = product_of(problem);
-  if (!product || !handle()) return {};
-  const auto described = std::make_shared<const CublasProduct>(problem, *product);
+std::vector<ConvCandidate> suggestions(const ConvProblem& problem, const ConvProduct& product) {
+  if (!handle()) return {};
+  const auto described = std::make_shared<const CublasProduct>(problem, product);
   const CublasPreference preference = cublas_preference();
   std::array<cublasLtMatmulHeuristicResult_t, kSuggestions> found{};
   int count = 0;
@@ -120,10 +118,25 @@ std::vector<ConvCandidate> product_candidates(const ConvProblem& problem) {
     const auto& one = found[static_cast<std::size_t>(i)];
     if (allowed(one, problem))
       plans.push_back(
-          {std::make_shared<const ProductPlan>(*product, described, one, problem.epilogue.add),
+          {std::make_shared<const ProductPlan>(product, described, one, problem.epilogue.add),
            choice_of(one.algo)});
   }
   return plans;
+}
+
+}  // namespace
+
+std::vector<ConvCandidate> product_candidates(const ConvProblem& problem) {
+  const std::optional<ConvProduct> product = product_of(problem);
+  if (!product) return {};
+  try {
+    return suggestions(problem, *product);
+  } catch (const Error& error) {
+    // cuDNN has plans for all that this one would be faster at.
+    static std::once_flag said;
+    std::call_once(said, [&] { fmt::print(stderr, "warning: {} - done without\n", error.what()); });
+    return {};
+  }
 }
 
 std::shared_ptr<const ConvPlan> product_plan(const ConvProblem& problem,

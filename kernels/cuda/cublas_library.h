@@ -8,7 +8,8 @@
 namespace fjord::cuda {
 
 /// cuBLASLt's suggestions, best first, under the rule for all convolutions (see allowed() in
-/// cudnn_engines.h). Empty when the problem is no product, or no card is there.
+/// cudnn_engines.h). Empty when the problem is no product, no card is there, or cuBLASLt fails,
+/// which is said once on standard error.
 std::vector<ConvCandidate> product_candidates(const ConvProblem& problem);
 
 /// The plan of a choice kept on disk; null when it does not fit (any more).

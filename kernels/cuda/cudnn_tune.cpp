@@ -15,11 +15,25 @@ void ConvRace::enter(std::shared_ptr<const ConvPlan> plan, ConvChoice choice) {
   winner_ = {std::move(plan), std::move(choice)};
 }
 
+namespace {
+
+// Null where no engine does even the convolution alone.
+std::shared_ptr<const ConvPlan> plan_apart_if_any(const ConvProblem& problem,
+                                                  const ConvTuning& tuning) {
+  try {
+    return plan_apart(problem, tuning);
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
 std::optional<ConvCandidate> fastest(const ConvProblem& problem, const ConvTuning& tuning,
                                      const std::shared_ptr<const CudnnDevice>& device,
                                      const Stopwatch& stopwatch) {
   ConvRace race(stopwatch);
-  if (has_ending(problem.epilogue)) race.enter(plan_apart(problem, tuning), ApartChoice{});
+  if (has_ending(problem.epilogue)) race.enter(plan_apart_if_any(problem, tuning), ApartChoice{});
   const ConvGraph graph = conv_graph(problem);
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B})
     for (const Candidate& c : candidates(graph, *device, mode))
@@ -42,7 +56,7 @@ struct Chosen {
     return product_plan(problem, choice);
   }
   std::shared_ptr<const ConvPlan> operator()(const ApartChoice&) const {
-    return has_ending(problem.epilogue) ? plan_apart(problem, tuning) : nullptr;
+    return has_ending(problem.epilogue) ? plan_apart_if_any(problem, tuning) : nullptr;
   }
 };
 

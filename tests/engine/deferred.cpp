@@ -288,15 +288,15 @@ TEST_CASE("deferred tensors equal the plain composition: reference backend, doub
 
 TEST_CASE("deferred tensors equal the plain composition: cpu backend, float") {
   enable_cpu_kernels();
-  // The same for floats.
+  // Some sixteen roundings of a float.
   for (const Shape image : kImages)
-    compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5, image);
+    compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-6, image);
 }
 
 TEST_CASE("deferred tensors equal the plain composition: cpu backend, Winograd") {
   enable_cpu_kernels();
   channels = 16;
   for (const Shape image : kImages)
-    compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-5, image);
+    compare_all<float>({.backend = Backend::cpu, .dtype = DType::f32}, 1e-6, image);
   channels = 4;
 }

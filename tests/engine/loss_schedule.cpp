@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "kernels/cpu/backend.h"
 #include "toy.h"
 
@@ -84,13 +86,15 @@ TEST_CASE("a run that is gone on with has the loss of its epoch") {
 
 TEST_CASE("the memory of the largest loss is planned before the first step") {
   enable_cpu_kernels();
-  Parameters a, b, c;
-  const auto planned = [](Parameters& p, LossSchedule loss) {
-    return Trainer(toy_model(), p, descent(std::move(loss), 3)).planned_bytes();
+  const auto planned = [](LossSchedule loss) {
+    Parameters parameters;
+    return Trainer(toy_model(), parameters, descent(std::move(loss), 3)).planned_bytes();
   };
-  const std::size_t small = planned(a, parse_loss("bce")), large = planned(b, parse_loss("lovasz"));
-  CHECK(large > small);
-  CHECK(planned(c, parse_loss_schedule("bce; 2: lovasz; 3: bce")) == large);
+  // Which of the two takes more depends on the scratch that this CPU's convolutions need.
+  const std::size_t bce = planned(parse_loss("bce")), lovasz = planned(parse_loss("lovasz"));
+  CHECK(bce != lovasz);
+  for (const char* schedule : {"bce; 2: lovasz; 3: bce", "lovasz; 2: bce; 3: lovasz"})
+    CHECK(planned(parse_loss_schedule(schedule)) == std::max(bce, lovasz));
 }
 
 TEST_CASE("a mixture that the kernels refuse is refused before the first step") {

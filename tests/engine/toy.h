@@ -10,15 +10,15 @@
 namespace fjord::test {
 
 /// One level down and up, with a residual and a skip; logits n x h x w x classes.
-inline Model toy_model(int classes = 1) {
-  return [classes](Net net, Tensor image) {
-    Tensor x = conv_bn_act(net / "stem", image, {.conv = {.channels = 8}});
+inline Model toy_model(int classes = 1, int channels = 8) {
+  return [classes, channels](Net net, Tensor image) {
+    Tensor x = conv_bn_act(net / "stem", image, {.conv = {.channels = channels}});
     Tensor low = max_pool(net / "pool", x, {});
-    ConvBnAct residual{.conv = {.channels = 8}};
+    ConvBnAct residual{.conv = {.channels = channels}};
     residual.residual = low;
     low = conv_bn_act(net / "low", low, residual);
     Tensor up = upsample_concat(net / "up", low, x);
-    up = conv_bn_act(net / "fuse", up, {.conv = {.channels = 8}});
+    up = conv_bn_act(net / "fuse", up, {.conv = {.channels = channels}});
     return conv2d(net / "head", up, {.channels = classes, .bias = true});
   };
 }

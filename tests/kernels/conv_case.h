@@ -20,12 +20,21 @@ inline double amplification_of(const ConvShape& shape, bool forced = false) {
   return forced || winograd_is_faster(shape, {}) ? winograd_amplification : 1;
 }
 
+/// The same of products of bf16. Factors are off by up to 2^-9 each, by 2^-10 rms, and so is a sum
+/// of their products relative to its own size, however long; 8 covers the tail over all the values
+/// of ten thousand tensors. `spread`: how much more a channel may have than the tensor's rms is.
+double bf16_amplification(std::int64_t reduction, double spread = 1);
+
+/// Of products on that stream: bf16 where it is asked for and the CPU has it.
+ConvMath math_on(const Stream& stream, bool bf16);
+
 struct ConvLayer {
   Shape x;
   std::int64_t outputs;
   Conv2d conv;
   bool bias = false;
   bool winograd = false;  // by these passes, whatever the CPU's rule says
+  bool bf16 = false;      // with products of bf16, on CPUs that have them
   bool timed = false;     // on a card the fastest plan, of all libraries; elsewhere as ever
 };
 

@@ -1,8 +1,21 @@
 // Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
+#include <cmath>
+
+#include "kernels/cpu/backend.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
+
+double bf16_amplification(std::int64_t reduction, double spread) {
+  const double rms = std::sqrt(2.0) * 0x1p-10 * winograd_amplification;
+  return 8 * spread * rms / tolerance(DType::f32, reduction);
+}
+
+ConvMath math_on(const Stream& stream, bool bf16) {
+  const bool has = stream.backend == Backend::cpu && cpu_has_bf16();
+  return bf16 && has ? ConvMath::bf16 : ConvMath::exact;
+}
 
 namespace {
 
@@ -24,19 +37,21 @@ OpCase named(const char* slot, const Layer& layer, Write mode) {
   const ConvShape shape = shape_of(layer, mode);
   const Conv2d& c = shape.conv;
   return {.slot = slot,
-          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}{}",
+          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}{}{}",
                               to_string(shape.x), to_string(shape.weight), c.stride, c.padding,
                               c.dilation, c.groups, shape.bias ? " bias" : "",
-                              mode == Write::add ? " added" : "", layer.timed ? " timed" : ""),
+                              mode == Write::add ? " added" : "", layer.timed ? " timed" : "",
+                              layer.bf16 ? " bf16" : ""),
           .features = {"x", "dx", "y", "dy", "weight"},
           .roundings = 2,  // bias and old values may be added in passes of their own
           .amplification = amplification_of(shape, layer.winograd),
           .from_features = {"dweight"}};
 }
 
-// The layer on tensors of this type, which may be 16 bits long on a GPU.
-ConvShape typed(ConvShape shape, In tensor) {
+// The layer on tensors of this type, which may be 16 bits long on a GPU, in its own precision.
+ConvShape typed(ConvShape shape, In tensor, const Layer& layer, const Stream& stream) {
   shape.dtype = tensor.dtype();
+  shape.math = math_on(stream, layer.bf16);
   return shape;
 }
 
@@ -60,8 +75,9 @@ OpCase forward_case(const Layer& layer) {
   c.tensors = {read("x", shape.x), read("weight", shape.weight), write("y", shape.y)};
   if (shape.bias) c.tensors.push_back(read("bias", {1, 1, 1, shape.y.c}));
   const Prepare<ConvForward> given = layer.winograd ? winograd_forward : nullptr;
-  c.run = [shape, given](Operands& t, Stream& stream) {
-    const auto pass = prepared(prepare_conv_forward, typed(shape, t.in("x")), stream, given);
+  c.run = [shape, layer, given](Operands& t, Stream& stream) {
+    const ConvShape own = typed(shape, t.in("x"), layer, stream);
+    const auto pass = prepared(prepare_conv_forward, own, stream, given);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("x"), t.in("weight"), t.in("bias"), t.out("y"), scratch, stream);
   };
@@ -74,8 +90,9 @@ OpCase backward_data_case(const Layer& layer, Write mode) {
   c.reduction = shape.weight.count() / shape.weight.c / shape.conv.groups;
   c.tensors = {read("dy", shape.y), read("weight", shape.weight), write("dx", shape.x, mode)};
   const Prepare<ConvBackwardData> given = layer.winograd ? winograd_backward_data : nullptr;
-  c.run = [shape, given](Operands& t, Stream& stream) {
-    const auto pass = prepared(prepare_conv_backward_data, typed(shape, t.in("dy")), stream, given);
+  c.run = [shape, layer, given](Operands& t, Stream& stream) {
+    const ConvShape own = typed(shape, t.in("dy"), layer, stream);
+    const auto pass = prepared(prepare_conv_backward_data, own, stream, given);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("dy"), t.in("weight"), t.out("dx"), scratch, stream);
   };
@@ -90,9 +107,9 @@ OpCase backward_filter_case(const Layer& layer, Write mode) {
   if (shape.bias && !layer.winograd)
     c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
   const Prepare<ConvBackwardFilter> given = layer.winograd ? winograd_backward_filter : nullptr;
-  c.run = [shape, given](Operands& t, Stream& stream) {
-    const auto pass =
-        prepared(prepare_conv_backward_filter, typed(shape, t.in("x")), stream, given);
+  c.run = [shape, layer, given](Operands& t, Stream& stream) {
+    const ConvShape own = typed(shape, t.in("x"), layer, stream);
+    const auto pass = prepared(prepare_conv_backward_filter, own, stream, given);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("x"), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch, stream);
   };
@@ -110,6 +127,7 @@ void add_conv_layer(std::vector<OpCase>& cases, const ConvLayer& layer, std::vec
   }
   for (OpCase& c : own) {
     c.compare = compare;
+    if (layer.bf16) c.amplification = bf16_amplification(c.reduction);
     cases.push_back(c);
   }
 }

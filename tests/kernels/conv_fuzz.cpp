@@ -42,7 +42,8 @@ ConvLayer drawn(std::uint32_t i) {
                   .outputs = dice.up_to(160),
                   .conv = {.padding = static_cast<int>(dice.up_to(3)) - 1},
                   .bias = dice.coin(),
-                  .winograd = true};
+                  .winograd = true,
+                  .bf16 = dice.coin()};
   Shape& x = layer.x;
   if (layer.conv.padding == 0) x.h += 2, x.w += 2;
   while (x.count() * layer.outputs > 400'000) {
@@ -113,6 +114,7 @@ NormLayer drawn_norm(std::uint32_t i) {
               .act = dice.coin() ? Act::relu : Act::none,
               .winograd = true};
   l.moments = !l.normalized || dice.coin();
+  l.bf16 = dice.coin();
   if (!l.through) return l;
   l.x = {l.x.n, (l.x.h + 1) / 2, (l.x.w + 1) / 2, (l.x.c + 63) / 64 * 32};
   l.conv.padding = 1;

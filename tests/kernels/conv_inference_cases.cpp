@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "kernels/cpu/backend.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
@@ -42,7 +41,7 @@ std::string description(const InferenceLayer& l) {
 // The implementation that the slot chooses, or on the CPU the Winograd one.
 ConvInference prepared(ConvInferenceShape s, const InferenceLayer& l, DType dtype, Stream& stream) {
   s.conv.dtype = dtype;
-  if (l.bf16 && stream.backend == Backend::cpu && cpu_has_bf16()) s.conv.math = ConvMath::bf16;
+  s.conv.math = math_on(stream, l.bf16);
   if (l.winograd && stream.backend == Backend::cpu) return winograd_inference(s);
   ConvInference pass;
   prepare_conv_inference(s, pass, stream);
@@ -75,15 +74,6 @@ void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
   if (pass.kept_bytes > 0) pass.run(inputs, t.out("y"), scratch, stream);
 }
 
-// Factors of bf16 are off by up to 2^-9 each, by 2^-10 rms, and so is a sum of their products
-// relative to its own size, however long. A channel may be scaled sqrt(3) times as much as the
-// tensor's rms is, and ReLU leaves 1/sqrt(2) of that; 8 covers the tail over all the values of ten
-// thousand tensors.
-double bf16_amplification(std::int64_t reduction) {
-  const double rms = std::sqrt(2.0) * 0x1p-10 * winograd_amplification;
-  return 8 * std::sqrt(3.0) * std::sqrt(2.0) * rms / tolerance(DType::f32, reduction);
-}
-
 }  // namespace
 
 // Winograd's larger terms: see conv_cases.cpp.
@@ -96,7 +86,8 @@ OpCase inference_case(const InferenceLayer& l) {
            .features = {"x", "low", "skip", "residual", "y"},
            .roundings = 4,
            .amplification = amplification_of(s.conv, l.winograd)};
-  if (l.bf16) c.amplification = bf16_amplification(c.reduction);
+  // A channel may be scaled sqrt(3) times as much as the rms is, and ReLU leaves 1/sqrt(2) of that.
+  if (l.bf16) c.amplification = bf16_amplification(c.reduction, std::sqrt(3.0) * std::sqrt(2.0));
   if (l.through)
     c.tensors.push_back(read("low", s.low));
   else

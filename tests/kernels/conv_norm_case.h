@@ -17,6 +17,7 @@ struct NormLayer {
   bool moments = true;
   bool bias = false;
   bool winograd = false;  // by these passes, whatever the CPU's rule says
+  bool bf16 = false;      // with products of bf16, on CPUs that have them
 };
 
 OpCase norm_forward_case(const NormLayer& layer);

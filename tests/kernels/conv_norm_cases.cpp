@@ -2,6 +2,8 @@
 // and so does a case where the slot leaves a layer out.
 #include "tests/kernels/conv_norm_case.h"
 
+#include <cmath>
+
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/norm.h"
 #include "kernels/spatial.h"
@@ -11,7 +13,7 @@ namespace fjord {
 
 namespace {
 
-ConvNormShape shape_of(const NormLayer& l, DType dtype) {
+ConvNormShape shape_of(const NormLayer& l, DType dtype, ConvMath math = ConvMath::exact) {
   const Conv2d conv = l.conv;
   const std::int64_t size = l.through ? 2 : 1;
   const Shape x{l.x.n, size * l.x.h, size * l.x.w, l.x.c + l.skip};
@@ -20,7 +22,8 @@ ConvNormShape shape_of(const NormLayer& l, DType dtype) {
                            .y = {x.n, conv_size(x.h, conv), conv_size(x.w, conv), l.outputs},
                            .conv = conv,
                            .bias = l.bias,
-                           .dtype = dtype},
+                           .dtype = dtype,
+                           .math = math},
                   .normalized = l.normalized,
                   .act = l.act,
                   .moments = l.moments};
@@ -64,7 +67,7 @@ In seen(const ConvNormShape& s, const ConvNormInputs& inputs, Operands& t, Strea
 }
 
 void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
-  const ConvNormShape s = shape_of(l, t.dtype("y"));
+  const ConvNormShape s = shape_of(l, t.dtype("y"), math_on(stream, l.bf16));
   const ConvNormInputs inputs = inputs_of(t);
   const auto pass = prepared(prepare_conv_norm_forward, l, s, stream, winograd_norm_forward);
   if (pass.run) {
@@ -80,7 +83,7 @@ void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
 }
 
 void run_backward_filter(const NormLayer& l, Operands& t, Stream& stream) {
-  const ConvNormShape s = shape_of(l, t.dtype("dy"));
+  const ConvNormShape s = shape_of(l, t.dtype("dy"), math_on(stream, l.bf16));
   const ConvNormInputs inputs = inputs_of(t);
   const auto pass =
       prepared(prepare_conv_norm_backward_filter, l, s, stream, winograd_norm_backward_filter);
@@ -98,12 +101,14 @@ void run_backward_filter(const NormLayer& l, Operands& t, Stream& stream) {
 // In f32 alone: a card leaves these layers out, and what runs there has cases in 16 bits.
 OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::int64_t reduction) {
   OpCase c{.slot = slot,
-           .what = fmt::format("{} by {} stride {} padding {}{}{}{}{}", to_string(s.conv.x),
+           .what = fmt::format("{} by {} stride {} padding {}{}{}{}{}{}", to_string(s.conv.x),
                                to_string(s.conv.weight), l.conv.stride, l.conv.padding,
                                l.through ? " enlarged" : "", l.normalized ? " normalized" : "",
-                               l.act == Act::relu ? " relu" : "", l.moments ? " moments" : ""),
+                               l.act == Act::relu ? " relu" : "", l.moments ? " moments" : "",
+                               l.bf16 ? " bf16" : ""),
            .reduction = reduction,
-           .amplification = amplification_of(s.conv, l.winograd)};
+           .amplification = l.bf16 ? bf16_amplification(reduction, std::sqrt(3.0) * std::sqrt(2.0))
+                                   : amplification_of(s.conv, l.winograd)};
   c.tensors.push_back(l.through ? read("low", s.low) : read("x", s.conv.x));
   if (l.skip > 0) c.tensors.push_back(read("skip", s.skip));
   if (l.normalized) {
@@ -187,6 +192,9 @@ std::vector<OpCase> conv_norm_cases() {
   winograd({.x = {1, 1, 1, 32}, .outputs = 3, .through = true});
   winograd({.x = {2, 3, 5, 32}, .outputs = 18, .through = true, .skip = 16});
   winograd({.x = {1, 24, 23, 32}, .outputs = 16, .through = true});
+  winograd({.x = {1, 17, 13, 17}, .outputs = 33, .bf16 = true});
+  winograd({.x = {2, 3, 5, 32}, .outputs = 18, .through = true, .skip = 16, .bf16 = true});
+  winograd({.x = {2, 60, 64, 16}, .outputs = 16, .bf16 = true});
   return cases;
 }
 

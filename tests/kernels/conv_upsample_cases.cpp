@@ -9,6 +9,7 @@ namespace {
 struct Block {
   Shape low;
   std::int64_t skip = 0, outputs = 1;  // channels
+  bool bf16 = false;                   // products of bf16, on CPUs that have them
 };
 
 UpsampleConvShape shape_of(const Block& block, Write mode) {
@@ -28,21 +29,25 @@ ConvShape joined(const Block& block) {
   return {.x = {s.y.n, s.y.h, s.y.w, s.weight.c}, .weight = s.weight, .y = s.y, .conv = {}};
 }
 
-UpsampleConvShape typed(UpsampleConvShape shape, In tensor) {
+UpsampleConvShape typed(UpsampleConvShape shape, In tensor, const Block& block,
+                        const Stream& stream) {
   shape.dtype = tensor.dtype();
+  shape.math = math_on(stream, block.bf16);
   return shape;
 }
 
 // On 16-bit tensors the summed filter is rounded, and y after each of its two parts.
 OpCase named(const char* slot, const Block& block, Write mode, std::int64_t reduction) {
-  return {.slot = slot,
-          .what = fmt::format("{} with {} to {} channels{}", to_string(block.low), block.skip,
-                              block.outputs, mode == Write::add ? " added" : ""),
-          .reduction = reduction,
-          .features = {"low", "dlow", "skip", "dskip", "weight", "y", "dy"},
-          .roundings = 4,
-          .amplification = amplification_of(joined(block)),
-          .from_features = {"dweight"}};
+  return {
+      .slot = slot,
+      .what =
+          fmt::format("{} with {} to {} channels{}{}", to_string(block.low), block.skip,
+                      block.outputs, mode == Write::add ? " added" : "", block.bf16 ? " bf16" : ""),
+      .reduction = reduction,
+      .features = {"low", "dlow", "skip", "dskip", "weight", "y", "dy"},
+      .roundings = 4,
+      .amplification = block.bf16 ? bf16_amplification(reduction) : amplification_of(joined(block)),
+      .from_features = {"dweight"}};
 }
 
 OpCase forward_case(const Block& block) {
@@ -50,9 +55,9 @@ OpCase forward_case(const Block& block) {
   OpCase c = named("upsample_conv_forward", block, Write::store, 9 * shape.weight.c);
   c.tensors = {read("low", shape.low), read("weight", shape.weight), write("y", shape.y)};
   if (block.skip > 0) c.tensors.push_back(read("skip", shape.skip));
-  c.run = [shape](Operands& t, Stream& stream) {
+  c.run = [shape, block](Operands& t, Stream& stream) {
     UpsampleConvForward pass;
-    prepare_upsample_conv_forward(typed(shape, t.in("low")), pass, stream);
+    prepare_upsample_conv_forward(typed(shape, t.in("low"), block, stream), pass, stream);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("low"), t.in("skip"), t.in("weight"), t.out("y"), scratch, stream);
   };
@@ -68,9 +73,9 @@ OpCase backward_data_case(const Block& block, Write mode, const std::vector<std:
     c.what += " " + name;
     c.tensors.push_back(write(name, name == "dlow" ? shape.low : shape.skip, mode));
   }
-  c.run = [shape](Operands& t, Stream& stream) {
+  c.run = [shape, block](Operands& t, Stream& stream) {
     UpsampleConvBackwardData pass;
-    prepare_upsample_conv_backward_data(typed(shape, t.in("dy")), pass, stream);
+    prepare_upsample_conv_backward_data(typed(shape, t.in("dy"), block, stream), pass, stream);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("dy"), t.in("weight"), t.out("dlow"), t.out("dskip"), scratch, stream);
   };
@@ -82,9 +87,9 @@ OpCase backward_filter_case(const Block& block, Write mode) {
   OpCase c = named("upsample_conv_backward_filter", block, mode, shape.y.pixels());
   c.tensors = {read("low", shape.low), read("dy", shape.y), write("dweight", shape.weight, mode)};
   if (block.skip > 0) c.tensors.push_back(read("skip", shape.skip));
-  c.run = [shape](Operands& t, Stream& stream) {
+  c.run = [shape, block](Operands& t, Stream& stream) {
     UpsampleConvBackwardFilter pass;
-    prepare_upsample_conv_backward_filter(typed(shape, t.in("dy")), pass, stream);
+    prepare_upsample_conv_backward_filter(typed(shape, t.in("dy"), block, stream), pass, stream);
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(t.in("low"), t.in("skip"), t.in("dy"), t.out("dweight"), scratch, stream);
   };
@@ -95,10 +100,11 @@ std::vector<OpCase> upsample_conv_cases() {
   std::vector<OpCase> cases;
   // Single pixels, odd channels, odd images; then whole 16-byte accesses, and more than one tile of
   // 32 x 32 filters; then what Winograd on the CPU reads through.
-  const std::vector<Block> blocks{
-      {{1, 1, 1, 3}, 0, 2},   {{1, 1, 1, 2}, 1, 3},    {{2, 3, 2, 5}, 3, 7},
-      {{1, 4, 5, 3}, 0, 2},   {{2, 4, 4, 32}, 16, 8},  {{1, 3, 5, 40}, 24, 48},
-      {{1, 2, 3, 33}, 8, 35}, {{2, 3, 5, 32}, 16, 16}, {{1, 5, 4, 64}, 0, 35}};
+  const std::vector<Block> blocks{{{1, 1, 1, 3}, 0, 2},   {{1, 1, 1, 2}, 1, 3},
+                                  {{2, 3, 2, 5}, 3, 7},   {{1, 4, 5, 3}, 0, 2},
+                                  {{2, 4, 4, 32}, 16, 8}, {{1, 3, 5, 40}, 24, 48},
+                                  {{1, 2, 3, 33}, 8, 35}, {{2, 3, 5, 32}, 16, 16},
+                                  {{1, 5, 4, 64}, 0, 35}, {{1, 5, 3, 32}, 16, 20, true}};
   for (const Block& block : blocks) {
     cases.push_back(forward_case(block));
     for (const Write mode : {Write::store, Write::add}) {

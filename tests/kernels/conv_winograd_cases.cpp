@@ -33,6 +33,16 @@ std::vector<OpCase> winograd_cases() {
   // A bias, many blocks a thread, partial sums of a filter's gradient.
   add_conv_layer(cases, {{3, 45, 50, 19}, 21, {}, true, true}, both, true);
   add_conv_layer(cases, {{2, 60, 64, 16}, 16, {}, false, true}, both, true);
+  // Products of bf16: an odd number of tiles, one, many; partial sums of a filter's gradient.
+  const auto add_bf16 = [&](Shape x, std::int64_t outputs) {
+    add_conv_layer(cases, {.x = x, .outputs = outputs, .conv = {}, .winograd = true, .bf16 = true},
+                   both, true);
+  };
+  add_bf16({1, 1, 1, 1}, 1);
+  add_bf16({3, 4, 12, 17}, 33);
+  add_bf16({2, 9, 10, 48}, 20);
+  add_bf16({1, 6, 6, 96}, 130);
+  add_bf16({2, 60, 64, 16}, 16);
   return cases;
 }
 

@@ -6,7 +6,7 @@
 # V              a Python virtual environment with the peers; a row whose program is absent is said to be skipped
 # --peers DIR    the folder of train_step.py and infer.py (else the environment variable FJORD_PEERS)
 # --tools DIR    the folder of fjord-bench (build/release/tools)
-# --rows IDS     some of: train train-bf16 train-512 infer low mobile bf16 avx2-train avx2-infer threads first
+# --rows IDS     some of: train train-bf16 train-512 infer low mobile bf16 int8 avx2-train avx2-infer threads first
 # --quick        one run of each, and fewer steps: shows that every row works, not how fast it is
 #
 # fjord and its peers run in turns, each time as a new process; a ratio is that of the medians over all turns
@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-known=' all train train-bf16 train-512 infer low mobile bf16 avx2-train avx2-infer threads first '
+known=' all train train-bf16 train-512 infer low mobile bf16 int8 avx2-train avx2-infer threads first '
 for row in ${rows//,/ }; do
   [[ $known == *" $row "* ]] || refuse "--rows: there is no $row, some of$known"
 done
@@ -121,7 +121,10 @@ turn_first() {
   echo "|---|---|---|---|---|---|"
 } | show
 if wanted train; then beside train pytorch --size 256 --batch 8; fi
-if wanted train-bf16; then beside train pytorch-bf16 --size 256 --batch 8; fi
+if wanted train-bf16; then
+  beside train pytorch-bf16 --size 256 --batch 8
+  beside train pytorch-bf16 --size 256 --batch 8 --precision bf16
+fi
 if wanted train-512; then beside train pytorch --size 512 --batch 2; fi
 if wanted infer; then beside infer onnxruntime,openvino --size 512 --batch 1; fi
 if wanted low; then beside infer onnxruntime,openvino --size 512 --batch 1 --memory low; fi
@@ -129,6 +132,9 @@ if wanted mobile; then beside infer ncnn,mnn --size 512 --batch 1; fi
 if wanted bf16; then
   beside infer openvino-bf16 --size 512 --batch 1
   beside infer openvino-bf16 --size 512 --batch 1 --precision bf16
+fi
+if wanted int8; then
+  peers=$root/tests/peers beside infer openvino-int8 --size 512 --batch 1
 fi
 if wanted avx2-train; then beside train pytorch --size 256 --batch 8 --isa avx2; fi
 if wanted avx2-infer; then beside infer pytorch --size 512 --batch 1 --isa avx2; fi

@@ -3,10 +3,8 @@
 #include <signal.h>
 
 #include <chrono>
-#include <cmath>
 #include <thread>
 
-#include "engine/safetensors.h"
 #include "tools/csv.h"
 #include "user.h"
 
@@ -16,26 +14,6 @@ using namespace fjord::test;
 namespace fs = std::filesystem;
 
 using Strings = std::vector<std::string>;
-
-namespace {
-
-// Trains to `out`, stopped once steps.csv has `line`, and then to the end.
-void stop_and_resume(const Strings& args, const fs::path& out, const char* line) {
-  const pid_t pid = start(with(args, "--out", out.string()), {.folder = out.parent_path()});
-  REQUIRE(wait_for_file(out / "steps.csv", line));
-  ::kill(pid, SIGTERM);
-  CHECK(wait_for(pid) == 75);
-  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
-  REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
-}
-
-double planned_mib(const std::string& err) {
-  const auto at = err.find("memory: ");
-  REQUIRE_MESSAGE(at != std::string::npos, err);
-  return std::stod(err.substr(at + 8));
-}
-
-}  // namespace
 
 TEST_CASE("a run leaves what the contract says") {
   const TrainedRun& trained = trained_run();
@@ -84,25 +62,6 @@ TEST_CASE("the run's config trained again gives the same bytes, for any number o
   CHECK(read_text(folder / "run/config.toml") == read_text(trained.run / "config.toml"));
 }
 
-TEST_CASE("--memory low plans less, stays with the run, and changes no byte of the model") {
-  const TrainedRun& trained = trained_run();
-  const TempFolder folder;
-  const auto model = [](const fs::path& run) {
-    return read_text(run / "checkpoints/last/model.safetensors");
-  };
-  const auto args = tiny_training(trained.data, folder / "low") + Strings{"--memory", "low"};
-  const Outcome low = run(args);
-  REQUIRE_MESSAGE(low.code == 0, low.err);
-  CHECK(planned_mib(low.err) < planned_mib(trained.outcome.err));
-  CHECK(model(folder / "low") == model(trained.run));
-  CHECK(read_text(folder / "low/config.toml").find("memory = \"low\"") != std::string::npos);
-  const std::string log = read_text(folder / "low/log.txt");
-  CHECK_MESSAGE(log.find("run again for them") != std::string::npos, log);
-  stop_and_resume(args, folder / "stopped", "\n1,");
-  CHECK(model(folder / "stopped") == model(trained.run));
-  CHECK(read_text(folder / "stopped/log.txt").find("run again for them") != std::string::npos);
-}
-
 TEST_CASE("a trained run is not overwritten, and a finished one has nothing to go on with") {
   const TrainedRun& trained = trained_run();
   const Outcome again = run(tiny_training(trained.data, trained.run));
@@ -148,108 +107,6 @@ TEST_CASE("stopped by a signal and gone on with, a run gives the same bytes") {
       CHECK(rows[i].val_miou == whole[i].val_miou);
     }
   }
-}
-
-TEST_CASE("--ema: scores and model files are of the average, and a stopped run loses none of it") {
-  const TempFolder folder;
-  const auto args = tiny_training(trained_run().data, folder / "whole") + Strings{"--ema", "0.7"};
-  const Outcome whole = run(args + Strings{"--json", "-"});
-  REQUIRE_MESSAGE(whole.code == 0, whole.err);
-  const auto file = [](const fs::path& run, const char* name) {
-    return read_text(run / "checkpoints/last" / name);
-  };
-  CHECK(file(folder / "whole", "model.safetensors") !=
-        file(trained_run().run, "model.safetensors"));
-  // The steps are those of a run without.
-  const auto losses = [](const fs::path& run) {
-    std::vector<double> column;
-    for (const auto& row : read_steps(run / "steps.csv")) column.push_back(row.loss);
-    return column;
-  };
-  CHECK(losses(folder / "whole") == losses(trained_run().run));
-  const Outcome score =
-      run({"fjord-evaluate", (folder / "whole").string(), (trained_run().data / "val").string(),
-           "--which", "last", "--json", "-"});
-  REQUIRE_MESSAGE(score.code == 0, score.err);
-  CHECK(score.json()["miou"].get<double>() ==
-        doctest::Approx(read_metrics(folder / "whole/metrics.csv").back().val_miou.value())
-            .epsilon(1e-5));
-
-  const fs::path out = folder / "stopped";
-  stop_and_resume(args, out, "\n1,");
-  for (const char* name : {"model.safetensors", "training.safetensors"})
-    CHECK(file(out, name) == file(folder / "whole", name));
-}
-
-TEST_CASE(
-    "--swa-start: the run's model is an average, and a run stopped between loses none of it") {
-  const TempFolder folder;
-  const auto args = with(tiny_training(trained_run().data, folder / "whole"), "--epochs", "3") +
-                    Strings{"--swa-start", "1", "--swa-lr", "5e-4"};
-  const Outcome whole = run(args + Strings{"--json", "-"});
-  REQUIRE_MESSAGE(whole.code == 0, whole.err);
-  CHECK(whole.err.find("the equal average of what 3 epochs ended with") != std::string::npos);
-  CHECK(whole.json()["best_epoch"] == 3);
-  const auto file = [](const fs::path& run, const char* name) {
-    return read_text(run / "checkpoints/best" / name);
-  };
-  CHECK(file(folder / "whole", "model.safetensors") !=
-        file(trained_run().run, "model.safetensors"));
-  const auto steps = read_steps(folder / "whole/steps.csv");
-  CHECK(steps[0].lr == doctest::Approx(1e-3));
-  CHECK(steps[2].lr == doctest::Approx(5e-4 + 5e-4 * (1 + std::cos(std::acos(-1.0) / 10)) / 2));
-
-  const fs::path out = folder / "stopped";
-  stop_and_resume(args, out, "\n3,");  // the average has the first epoch
-  for (const char* name : {"model.safetensors", "training.safetensors"})
-    CHECK(file(out, name) == file(folder / "whole", name));
-}
-
-TEST_CASE("--deep-supervision: a stopped run keeps its heads, and the model file has none") {
-  const TempFolder folder;
-  const auto args = with(with(tiny_training(trained_run().data, folder / "whole"), "--epochs", "1"),
-                         "--batch", "2") +
-                    Strings{"--arch", "unetplusplus", "--deep-supervision", "0.5"};
-  const Outcome whole = run(args);
-  REQUIRE_MESSAGE(whole.code == 0, whole.err);
-  const fs::path out = folder / "stopped";
-  stop_and_resume(args, out, "\n1,");
-  const auto file = [](const fs::path& run, const char* name) {
-    return read_text(run / "checkpoints/last" / name);
-  };
-  for (const char* name : {"model.safetensors", "training.safetensors"})
-    CHECK(file(out, name) == file(folder / "whole", name));
-  CHECK(file(out, "training.safetensors").find("deep_supervision.2.0.weight") != std::string::npos);
-  CHECK(file(out, "model.safetensors").find("deep_supervision") == std::string::npos);
-  const Outcome score =
-      run({"fjord-evaluate", out.string(), (trained_run().data / "val").string()});
-  CHECK_MESSAGE(score.code == 0, score.err);
-}
-
-TEST_CASE("--loss with stages: said, kept by a stopped run, and refused where it has no effect") {
-  const TempFolder folder;
-  const auto args = with(tiny_training(trained_run().data, folder / "whole"), "--epochs", "3") +
-                    Strings{"--loss", "bce; 2: 0.5*dice+0.5*bce"};
-  const Outcome whole = run(args);
-  REQUIRE_MESSAGE(whole.code == 0, whole.err);
-  CHECK(whole.err.find("loss: bce; 2: 0.5*dice + 0.5*bce") != std::string::npos);
-  const auto weights = [](const fs::path& run) {
-    return read_text(run / "checkpoints/last/model.safetensors");
-  };
-  const fs::path out = folder / "stopped";
-  stop_and_resume(args, out, "\n3,");  // in the second epoch
-  CHECK(weights(out) == weights(folder / "whole"));
-
-  const Outcome late = run(with(args, "--loss", "bce; 4: dice"));
-  CHECK(late.code == 2);
-  CHECK(late.error() ==
-        "error[E-loss] --loss \"bce; 4: dice\" - its last loss begins with epoch 4, and --epochs 3 "
-        "ends before - give more --epochs, or leave that loss out");
-  const Outcome monitor = run(args + Strings{"--monitor", "loss"});
-  CHECK(monitor.code == 2);
-  CHECK(monitor.error() ==
-        "error[E-loss] --loss \"bce; 2: 0.5*dice+0.5*bce\" - --monitor loss compares epochs, and "
-        "values of different losses cannot be compared - use --monitor miou, or one loss");
 }
 
 TEST_CASE("SIGHUP: saved and stopped with 75, unless nohup has it ignored") {

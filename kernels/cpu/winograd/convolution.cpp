@@ -45,7 +45,7 @@ std::int64_t own_block(const WinogradLoops& loops, const Panels& panels, std::in
 
 Convolution::Convolution(const Pass& pass, int workers)
     : pass_(pass),
-      loops_(pass.math == ConvMath::bf16 ? winograd_bf16_loops() : winograd_loops()),
+      loops_(loops_of(pass.math)),
       workers_(workers),
       tiles_(pass.out),
       panels_(pass.out.c, loops_.width),

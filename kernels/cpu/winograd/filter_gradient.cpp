@@ -2,6 +2,7 @@
 #include "kernels/cpu/winograd/filter_gradient.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cpu/parallel.h"
 
@@ -20,7 +21,7 @@ constexpr std::int64_t kMostPieces = 16, kPieceFloats = 3 << 20;
 FilterGradient::FilterGradient(const ConvShape& s, int workers, std::int64_t low_channels)
     : x_{s.x, s.conv.padding, low_channels},
       y_(s.y),
-      loops_(winograd_loops()),
+      loops_(loops_of(s.math)),
       workers_(workers),
       tiles_(s.y),
       panels_(s.x.c, loops_.width),
@@ -28,38 +29,44 @@ FilterGradient::FilterGradient(const ConvShape& s, int workers, std::int64_t low
       sum_plane_(odd_lines(panels_.count * panels_.width * filters_)) {
   const std::int64_t points = kWinogradPoints;
   const std::int64_t channels = panels_.count * panels_.width, sums = points * sum_plane_;
-  const std::int64_t per_tile = points * (channels + filters_);
+  const std::int64_t per_tile = points * (channels + filters_) / loops_.packed;
   const std::int64_t own = std::max(kOwnTiles, kOwnFloats / per_tile);
-  pieces_ = std::min({kMostPieces, kPieceFloats / sums, tiles_.count / (2 * own)});
-  const bool apart = pieces_ > 1;
-  if (!apart) pieces_ = 1;
+  const std::int64_t most = std::min({kMostPieces, kPieceFloats / sums, tiles_.count / (2 * own)});
+  // A power of two, so that no thread of 2 or 4 has a piece more than the others.
+  const bool apart = most > 1;
+  pieces_ = apart ? static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(most))) : 1;
   block_ = std::min(tiles_.count, apart ? own : std::max(kSharedTiles, kSharedFloats / per_tile));
-  gradient_plane_ = odd_lines(block_ * filters_);
-  pixel_plane_ = odd_lines(block_ * channels);
+  slots_ = divide_up(block_, loops_.packed);
+  gradient_plane_ = odd_lines(slots_ * filters_);
+  pixel_plane_ = odd_lines(slots_ * channels);
   per_worker_ = points * (gradient_plane_ + pixel_plane_);
   sums_at_ = layout_.take(pieces_ * sums);
   operands_at_ = layout_.take(apart ? workers_ * per_worker_ : per_worker_);
 }
 
 FilterGradient::Operands FilterGradient::operands(float* data) const {
-  return {{data, gradient_plane_, block_, 1},
-          {data + kWinogradPoints * gradient_plane_, pixel_plane_, block_, panels_.vectors}};
+  return {{data, gradient_plane_, slots_, 1, true},
+          {data + kWinogradPoints * gradient_plane_, pixel_plane_, slots_, panels_.vectors, true}};
 }
 
-void FilterGradient::to_points(const Operands& to, const Source& x, const float* dy,
-                               std::int64_t tile, std::int64_t slot) const {
-  const Tiles::Place place = tiles_.at(tile);
-  loops_.gradient(patch_of(dy, y_, place, 0), to.gradients, slot);
-  pixels_to_points(loops_, x_, x, place, to.pixels, slot);
+// The tiles of one slot; the last is filled up with zeros.
+void FilterGradient::to_points(const Operands& to, const Source& x, const float* dy, Range tiles,
+                               std::int64_t slot) const {
+  for (std::int64_t i = slot * loops_.packed; i < (slot + 1) * loops_.packed; ++i) {
+    const bool any = i < tiles.size();
+    const Tiles::Place place = any ? tiles_.at(tiles.begin + i) : tiles_.nowhere();
+    loops_.gradient(patch_of(dy, y_, place, 0), to.gradients, i);
+    pixels_to_points(loops_, x_, x, place, to.pixels, i);
+  }
 }
 
-void FilterGradient::accumulate(const Operands& from, std::int64_t tiles, std::int64_t point,
+void FilterGradient::accumulate(const Operands& from, std::int64_t slots, std::int64_t point,
                                 std::int64_t panel, float* sums, bool first) const {
   const float* gradients = from.gradients.data + point * gradient_plane_;
-  const float* pixels = from.pixels.data + point * pixel_plane_ + panel * block_ * panels_.width;
+  const float* pixels = from.pixels.data + point * pixel_plane_ + panel * slots_ * panels_.width;
   float* to = sums + point * sum_plane_ + panel * filters_ * panels_.width;
   for (std::int64_t k = 0; k < filters_; k += loops_.width)
-    loops_.accumulate(tiles, panels_.vectors, gradients + k * block_, pixels,
+    loops_.accumulate(slots, panels_.vectors, gradients + k * slots_, pixels,
                       to + k * panels_.width, first);
 }
 
@@ -80,12 +87,13 @@ void FilterGradient::sum_apart(const Source& x, const float* dy, float* scratch)
     const Operands held = operands(scratch + operands_at_ + worker * per_worker_);
     const std::int64_t blocks = divide_up(own.size(), block_);
     for (std::int64_t i = 0; i < blocks; ++i) {
-      const Range block = part(own.size(), blocks, i);
-      for (std::int64_t slot = 0; slot < block.size(); ++slot)
-        to_points(held, x, dy, own.begin + block.begin + slot, slot);
+      Range block = part(own.size(), blocks, i);
+      block = {own.begin + block.begin, own.begin + block.end};
+      const std::int64_t slots = slots_of(block);
+      for (std::int64_t slot = 0; slot < slots; ++slot) to_points(held, x, dy, block, slot);
       for (std::int64_t point = 0; point < kWinogradPoints; ++point)
         for (std::int64_t panel = 0; panel < panels_.count; ++panel)
-          accumulate(held, block.size(), point, panel, sums, i == 0);
+          accumulate(held, slots, point, panel, sums, i == 0);
     }
   });
 }
@@ -96,12 +104,11 @@ void FilterGradient::sum_together(const Source& x, const float* dy, float* scrat
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   for (std::int64_t i = 0; i < blocks; ++i) {
     const Range block = part(tiles_.count, blocks, i);
-    parallel_for(block.size(),
-                 [&](std::int64_t slot) { to_points(held, x, dy, block.begin + slot, slot); });
+    const std::int64_t slots = slots_of(block);
+    parallel_for(slots, [&](std::int64_t slot) { to_points(held, x, dy, block, slot); });
     parallel_pieces(kWinogradPoints * panels_.count, workers_, [&](std::size_t task, int) {
       const auto t = static_cast<std::int64_t>(task);
-      accumulate(held, block.size(), t / panels_.count, t % panels_.count, scratch + sums_at_,
-                 i == 0);
+      accumulate(held, slots, t / panels_.count, t % panels_.count, scratch + sums_at_, i == 0);
     });
   }
 }

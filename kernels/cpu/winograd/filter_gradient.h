@@ -1,5 +1,5 @@
 // The driver of backward-filter, F(3x3, 4x4): sums over tiles of products at each of the 36 points,
-// then one transform back to the filters.
+// then one transform back to the filters. Of bf16, two tiles lie in a slot.
 #pragma once
 
 #include "kernels/conv.h"
@@ -21,9 +21,10 @@ class FilterGradient {
     PixelPoints gradients, pixels;
   };
   Operands operands(float* data) const;
-  void to_points(const Operands& to, const Source& x, const float* dy, std::int64_t tile,
+  std::int64_t slots_of(Range tiles) const { return divide_up(tiles.size(), loops_.packed); }
+  void to_points(const Operands& to, const Source& x, const float* dy, Range tiles,
                  std::int64_t slot) const;
-  void accumulate(const Operands& from, std::int64_t tiles, std::int64_t point, std::int64_t panel,
+  void accumulate(const Operands& from, std::int64_t slots, std::int64_t point, std::int64_t panel,
                   float* sums, bool first) const;
   void sum_apart(const Source& x, const float* dy, float* scratch) const;
   void sum_together(const Source& x, const float* dy, float* scratch) const;
@@ -39,6 +40,7 @@ class FilterGradient {
   const std::int64_t sum_plane_;  // floats of all filters at one point
   std::int64_t pieces_ = 1;       // partial sums; with one, all threads work on it
   std::int64_t block_ = 0;        // tiles held at a time
+  std::int64_t slots_ = 0;        // that they take
   std::int64_t gradient_plane_ = 0, pixel_plane_ = 0;
   std::int64_t sums_at_ = 0, operands_at_ = 0, per_worker_ = 0;
   Layout layout_;

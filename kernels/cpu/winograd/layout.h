@@ -5,12 +5,20 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/conv.h"
 #include "kernels/cpu/winograd/loops.h"
-#include "kernels/view.h"
 
 namespace fjord::winograd {
 
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// What multiplies so, and what such passes are called.
+inline const WinogradLoops& loops_of(ConvMath math) {
+  return math == ConvMath::bf16 ? winograd_bf16_loops() : winograd_loops();
+}
+inline const char* name_of(ConvMath math) {
+  return math == ConvMath::bf16 ? "winograd:4x4:bf16" : "winograd:4x4";
+}
 
 /// Floats of a plane of at least `count`: an odd number of cache lines, so that the 36 planes do
 /// not compete for the same lines of the cache.
@@ -34,6 +42,8 @@ struct Tiles {
     return {tile / (rows * columns), tile / columns % rows * kWinogradTile,
             tile % columns * kWinogradTile};
   }
+  /// Below the first image and its padding, where all pixels are 0.
+  Place nowhere() const { return {0, (rows + 1) * kWinogradTile, 0}; }
 
   const std::int64_t rows, columns, count;
 };
@@ -93,18 +103,18 @@ struct Input {
 
 /// A tile's pixels at the points: of both parts where the input has two.
 inline void pixels_to_points(const WinogradLoops& loops, const Input& s, const Source& in,
-                             Tiles::Place place, const PixelPoints& to, std::int64_t slot) {
+                             Tiles::Place place, const PixelPoints& to, std::int64_t tile) {
   const std::int64_t low = s.low_channels;
   Patch first = low == 0 ? patch_of(in.x, s.shape, place, s.padding)
                          : enlarged_patch_of(in.low, s.shape, low, place, s.padding);
   first.norm = in.norm;
-  loops.input(first, to, slot);
+  loops.input(first, to, tile);
   Shape skip = s.shape;
   skip.c -= low;
   if (low == 0 || skip.c == 0) return;
   PixelPoints behind = to;
-  behind.data += low * to.tiles / loops.packed;
-  loops.input(patch_of(in.skip, skip, place, s.padding), behind, slot);
+  behind.data += low * to.tiles / (to.by_tile ? 1 : loops.packed);
+  loops.input(patch_of(in.skip, skip, place, s.padding), behind, tile);
 }
 
 /// Offsets of a scratch block, in floats.

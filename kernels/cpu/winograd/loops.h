@@ -3,8 +3,9 @@
 // calls them decides which tiles are computed together and by which thread.
 //
 // Channels are taken in vectors of `width`. Operands hold one value for each of the 36 points, at a
-// distance of `plane` floats. Pixels and filters are floats or pairs of bf16, two neighbours of the
-// depth in a float's place; products are floats.
+// distance of `plane` floats. Pixels and filters are floats or pairs of bf16, two neighbours of
+// what is summed over (channels, or tiles for a filter's gradient) in a float's place; products are
+// floats.
 //   pixels     [point][vectors of channels][tile][vector]
 //   filters    [point][depth][panel]     depth: channels summed over; panel: 1 or 2 vectors
 //   products   [point][vector of a panel][tile][vector]
@@ -34,10 +35,12 @@ struct Patch {
 };
 
 /// Where transformed pixels go or come from. `vectors` of channels lie side by side for each of
-/// `tiles` slots: 1, or as many as a panel has.
+/// `tiles` slots: 1, or as many as a panel has. `by_tile`: a slot takes as many tiles as a float's
+/// place has operands, one after the other, by the same thread.
 struct PixelPoints {
   float* data;
   std::int64_t plane, tiles, vectors;
+  bool by_tile = false;
 };
 
 /// Where a tile's outputs v are added up, in rows of all channels: c, the mean of the first tile's,
@@ -104,10 +107,10 @@ struct WinogradLoops {
   /// Tiles that the micro-kernel multiplies at once with panels of two vectors and of one.
   int wide_rows, narrow_rows;
 
-  /// The 6x6 pixels of a patch at the points, as tile `slot`; channels behind the last are zero.
-  void (*input)(const Patch&, const PixelPoints&, std::int64_t slot);
+  /// The 6x6 pixels of a patch at the points, as that tile; channels behind the last are zero.
+  void (*input)(const Patch&, const PixelPoints&, std::int64_t tile);
   /// The same of 4x4 gradients of outputs, for the filter's gradient.
-  void (*gradient)(const Patch&, const PixelPoints&, std::int64_t slot);
+  void (*gradient)(const Patch&, const PixelPoints&, std::int64_t tile);
   /// Tile `slot` of products to pixels.
   void (*output)(const PixelPoints& products, std::int64_t slot, const OutputTile&);
 
@@ -119,9 +122,9 @@ struct WinogradLoops {
   void (*filter_gradient)(const FilterSums&, const FilterTarget&);
 
   void (*multiply)(const PointProduct&);
-  /// sums (filter by panel) = or += transposed gradients (tile by vector of filters) * pixels (tile
-  /// by panel), at one point, for one vector of filters.
-  void (*accumulate)(std::int64_t tiles, int vectors, const float* gradients, const float* pixels,
+  /// sums (filter by panel) = or += transposed gradients (slot by vector of filters) * pixels (slot
+  /// by panel), at one point, for one vector of filters; slots are those of `by_tile`.
+  void (*accumulate)(std::int64_t slots, int vectors, const float* gradients, const float* pixels,
                      float* sums, bool first);
 
   /// Makes streamed stores visible to other threads.
@@ -130,7 +133,7 @@ struct WinogradLoops {
 
 /// Of the instruction set in use.
 const WinogradLoops& winograd_loops();
-/// With products of bf16, and without gradients of filters. Throws where the processor has none.
+/// With products of bf16. Throws where the processor has none.
 const WinogradLoops& winograd_bf16_loops();
 
 namespace plain {

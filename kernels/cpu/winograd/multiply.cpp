@@ -40,9 +40,9 @@ __attribute__((noinline)) void multiply_rows(const PointProduct& p, std::int64_t
       store_aligned(products + v * p.product_step + r * kWidth, sum[r][v]);
 }
 
-// sums[row][v] (+)= sum over tiles of gradients[tile][row] * pixels[tile][v]
+// sums[row][v] (+)= sum over slots of gradients[slot][row] * pixels[slot][v]
 template <int vectors>
-__attribute__((noinline)) void accumulate_rows(std::int64_t tiles,
+__attribute__((noinline)) void accumulate_rows(std::int64_t slots,
                                                const float* __restrict gradients,
                                                const float* __restrict pixels,
                                                float* __restrict sums, bool first) {
@@ -53,15 +53,15 @@ __attribute__((noinline)) void accumulate_rows(std::int64_t tiles,
     for (int v = 0; v < vectors; ++v)
       sum[r][v] = first ? Vector{} : load_aligned(sums + (r * vectors + v) * kWidth);
 #pragma GCC unroll 2
-  for (std::int64_t t = 0; t < tiles; ++t, gradients += kWidth, pixels += vectors * kWidth) {
+  for (std::int64_t t = 0; t < slots; ++t, gradients += kWidth, pixels += vectors * kWidth) {
     Vector pixel[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) pixel[v] = load_aligned(pixels + v * kWidth);
 #pragma GCC unroll 8
     for (int r = 0; r < kGradientRows; ++r) {
-      const Vector gradient = splat(gradients[r]);
+      const Vector gradient = splat_operands(gradients + r);
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[r][v] = sum[r][v] + gradient * pixel[v];
+      for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(sum[r][v], gradient, pixel[v]);
     }
   }
 #pragma GCC unroll 8
@@ -99,14 +99,14 @@ void winograd_multiply(const PointProduct& p) {
   }
 }
 
-void winograd_accumulate(std::int64_t tiles, int vectors, const float* gradients,
+void winograd_accumulate(std::int64_t slots, int vectors, const float* gradients,
                          const float* pixels, float* sums, bool first) {
   for (int r = 0; r < kWidth; r += kGradientRows) {
     float* rows = sums + r * vectors * kWidth;
     if (vectors == 2)
-      accumulate_rows<2>(tiles, gradients + r, pixels, rows, first);
+      accumulate_rows<2>(slots, gradients + r, pixels, rows, first);
     else
-      accumulate_rows<1>(tiles, gradients + r, pixels, rows, first);
+      accumulate_rows<1>(slots, gradients + r, pixels, rows, first);
   }
 }
 

@@ -25,7 +25,7 @@ Source source_of(const ConvNormInputs& t, Act act) {
 std::int64_t low_channels(const ConvNormShape& s) { return s.low.n == 0 ? 0 : s.low.c; }
 
 std::string name_of(const ConvNormShape& s, bool moments) {
-  return std::string("winograd:4x4") + (s.normalized ? " of norm" : "") +
+  return std::string(winograd::name_of(s.conv.math)) + (s.normalized ? " of norm" : "") +
          (moments ? " + moments" : "");
 }
 
@@ -36,7 +36,8 @@ ConvNormForward winograd_norm_forward(const ConvNormShape& s) {
                   .out = s.conv.y,
                   .padding = s.conv.conv.padding,
                   .low_channels = low_channels(s),
-                  .moments = s.moments};
+                  .moments = s.moments,
+                  .math = s.conv.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
   return {name_of(s, s.moments), layer->scratch_bytes(),
           [layer, act = s.act](const ConvNormInputs& t, Out y, Out mean, Out variance,

@@ -11,14 +11,14 @@ const WinogradLoops winograd_table = {
     .wide_rows = kWideRows,
     .narrow_rows = kNarrowRows,
     .input = winograd_input,
-    .gradient = kPacked == 1 ? winograd_gradient : nullptr,
+    .gradient = winograd_gradient,
     .output = winograd_output,
     .filter = winograd_filter,
     .filter_taps = winograd_filter_taps,
     .filter_of_taps = winograd_filter_of_taps,
-    .filter_gradient = kPacked == 1 ? winograd_filter_gradient : nullptr,
+    .filter_gradient = winograd_filter_gradient,
     .multiply = winograd_multiply,
-    .accumulate = kPacked == 1 ? winograd_accumulate : nullptr,
+    .accumulate = winograd_accumulate,
     .fence = winograd_fence,
 };
 

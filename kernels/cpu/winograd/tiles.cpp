@@ -6,9 +6,12 @@ namespace fjord::FJORD_ISA {
 
 namespace {
 
-FJORD_HD float* place(const PixelPoints& p, std::int64_t slot, std::int64_t vector) {
+FJORD_HD StorePoint store_at(const PixelPoints& p, std::int64_t tile, std::int64_t vector) {
   const std::int64_t group = vector / p.vectors, within = vector % p.vectors;
-  return p.data + ((group * p.tiles + slot) * p.vectors + within) * kPlace;
+  const std::int64_t slot = p.by_tile ? tile / kPacked : tile;
+  const std::int64_t at = (group * p.tiles + slot) * p.vectors + within;
+  return {p.data + at * (p.by_tile ? kWidth : kPlace), p.plane, p.by_tile,
+          static_cast<int>(tile % kPacked)};
 }
 
 FJORD_HD Vector load_some(const float* from, std::int64_t count) {
@@ -106,7 +109,7 @@ FJORD_HD Ahead ahead_of(const Patch& p) {
 }
 
 template <class As>
-FJORD_HD void enlarged_to_points(const Patch& p, const PixelPoints& to, std::int64_t slot) {
+FJORD_HD void enlarged_to_points(const Patch& p, const PixelPoints& to, std::int64_t tile) {
   const std::int64_t w = p.w / 2, vectors = p.channels / kWidth;
   if (p.y > 0 && p.x > 0 && p.y + kPoints <= p.h && p.x + kPoints <= p.w && p.y % 2 == 1 &&
       p.x % 2 == 1) {
@@ -118,19 +121,18 @@ FJORD_HD void enlarged_to_points(const Patch& p, const PixelPoints& to, std::int
       transform<kPoints, kPoints, input_points>(
           Inside<true, As>{first + i * kWidth, w * p.channels, p.channels,
                            As(p.norm, i * kWidth, kWidth)},
-          StorePoint{place(to, slot, i), to.plane});
+          store_at(to, tile, i));
     }
     return;
   }
   const Places places(p);
   for (std::int64_t i = 0; i < vectors; ++i)
     transform<kPoints, kPoints, input_points>(
-        Enlarged<As>{places, i * kWidth, As(p.norm, i * kWidth, kWidth)},
-        StorePoint{place(to, slot, i), to.plane});
+        Enlarged<As>{places, i * kWidth, As(p.norm, i * kWidth, kWidth)}, store_at(to, tile, i));
 }
 
 template <int size, Points points, class As>
-FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t slot) {
+FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t tile) {
   const bool inside = p.y >= 0 && p.x >= 0 && p.y + size <= p.h && p.x + size <= p.w;
   const Ahead ahead = ahead_of<size>(p);
   const std::int64_t whole = inside ? p.channels / kWidth : 0;
@@ -139,27 +141,26 @@ FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t slot
     ahead.prefetch(i * kWidth);
     transform<size, kPoints, points>(
         Inside<false, As>{first, p.w * p.channels, p.channels, As(p.norm, i * kWidth, kWidth)},
-        StorePoint{place(to, slot, i), to.plane});
+        store_at(to, tile, i));
   }
   for (std::int64_t i = whole; i * kWidth < p.channels; ++i) {
     const std::int64_t left = p.channels - i * kWidth, count = left < kWidth ? left : kWidth;
     transform<size, kPoints, points>(
-        Border<As>{p, i * kWidth, count, As(p.norm, i * kWidth, count)},
-        StorePoint{place(to, slot, i), to.plane});
+        Border<As>{p, i * kWidth, count, As(p.norm, i * kWidth, count)}, store_at(to, tile, i));
   }
   // The channels that fill up the last panel.
   const std::int64_t vectors = (p.channels + kWidth - 1) / kWidth;
   for (std::int64_t i = vectors; i % to.vectors != 0; ++i)
-    for (int point = 0; point < kPositions; ++point)
-      store_operands(place(to, slot, i) + point * to.plane, Vector{});
+    for (int row = 0; row < kPoints; ++row)
+      for (int column = 0; column < kPoints; ++column) store_at(to, tile, i)(row, column, Vector{});
 }
 
 template <class As>
-FJORD_HD void input_to_points(const Patch& p, const PixelPoints& to, std::int64_t slot) {
+FJORD_HD void input_to_points(const Patch& p, const PixelPoints& to, std::int64_t tile) {
   if (p.doubled)
-    enlarged_to_points<As>(p, to, slot);
+    enlarged_to_points<As>(p, to, tile);
   else
-    to_points<kPoints, input_points, As>(p, to, slot);
+    to_points<kPoints, input_points, As>(p, to, tile);
 }
 
 struct Products {
@@ -255,15 +256,15 @@ FJORD_HD std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a :
 
 void winograd_fence() { fence(); }
 
-void winograd_input(const Patch& p, const PixelPoints& to, std::int64_t slot) {
+void winograd_input(const Patch& p, const PixelPoints& to, std::int64_t tile) {
   if (p.norm.scale)
-    input_to_points<Normalized>(p, to, slot);
+    input_to_points<Normalized>(p, to, tile);
   else
-    input_to_points<Plainly>(p, to, slot);
+    input_to_points<Plainly>(p, to, tile);
 }
 
-void winograd_gradient(const Patch& p, const PixelPoints& to, std::int64_t slot) {
-  to_points<kOutputs, gradient_points, Plainly>(p, to, slot);
+void winograd_gradient(const Patch& p, const PixelPoints& to, std::int64_t tile) {
+  to_points<kOutputs, gradient_points, Plainly>(p, to, tile);
 }
 
 void winograd_output(const PixelPoints& products, std::int64_t slot, const OutputTile& t) {

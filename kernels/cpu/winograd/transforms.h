@@ -98,12 +98,19 @@ FJORD_HD void transform(const From& from, const To& to) {
   }
 }
 
-// Where the 36 values of a transform go, a plane apart.
+// Where the 36 values of a transform go, a plane apart: operands by channel, or those of a tile at
+// one of the places of a slot.
 struct StorePoint {
   float* to;
   std::int64_t plane;
+  bool by_tile;
+  int place;
   FJORD_HD void operator()(int row, int column, Vector v) const {
-    store_operands(to + (row * kPoints + column) * plane, v);
+    float* at = to + (row * kPoints + column) * plane;
+    if (by_tile)
+      store_tile(at, v, place);
+    else
+      store_operands(at, v);
   }
 };
 

@@ -13,7 +13,6 @@ namespace {
 
 using namespace winograd;
 
-constexpr char kName[] = "winograd:4x4";
 /// The widest panel: the first part's channels are whole panels with any instruction set.
 constexpr std::int64_t kPanel = 32;
 
@@ -30,9 +29,9 @@ bool winograd_fits(const UpsampleConvShape& s) {
 }
 
 UpsampleConvForward winograd_upsample_forward(const UpsampleConvShape& s) {
-  const Pass pass{.in = joined(s), .out = s.y, .low_channels = s.low.c};
+  const Pass pass{.in = joined(s), .out = s.y, .low_channels = s.low.c, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {kName, layer->scratch_bytes(),
+  return {name_of(s.math), layer->scratch_bytes(),
           [layer](In low, In skip, In weight, Out y, void* scratch, Stream&) {
             layer->run(parts(low, skip), {.weight = weight.as<float>()}, {}, y.as<float>(),
                        static_cast<float*>(scratch));
@@ -40,9 +39,10 @@ UpsampleConvForward winograd_upsample_forward(const UpsampleConvShape& s) {
 }
 
 UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape& s) {
-  const Pass pass{.in = s.y, .out = joined(s), .turned = true, .low_outputs = s.low.c};
+  const Pass pass{
+      .in = s.y, .out = joined(s), .turned = true, .low_outputs = s.low.c, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {kName, layer->scratch_bytes(),
+  return {name_of(s.math), layer->scratch_bytes(),
           [layer](In dy, In weight, Out dlow, Out dskip, void* scratch, Stream&) {
             float* skip = dskip ? dskip.as<float>() : nullptr;
             const Edge edge{.plus = skip && dskip.write == Write::add ? skip : nullptr,
@@ -54,9 +54,9 @@ UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape
 }
 
 UpsampleConvBackwardFilter winograd_upsample_backward_filter(const UpsampleConvShape& s) {
-  const ConvShape shape{.x = joined(s), .weight = s.weight, .y = s.y, .conv = {}};
+  const ConvShape shape{.x = joined(s), .weight = s.weight, .y = s.y, .conv = {}, .math = s.math};
   const auto layer = std::make_shared<FilterGradient>(shape, threads(), s.low.c);
-  return {kName, layer->scratch_bytes(),
+  return {name_of(s.math), layer->scratch_bytes(),
           [layer](In low, In skip, In dy, Out dweight, void* scratch, Stream&) {
             layer->run(parts(low, skip), dy.as<float>(), dweight, static_cast<float*>(scratch));
           }};

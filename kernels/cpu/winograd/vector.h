@@ -106,6 +106,11 @@ FJORD_HD void store_filter(float* to, Vector v, Vector& before, int place) {
     store_aligned(to, paired(before, v));
 }
 
+// The same of tiles that come one after the other: the first waits as floats where both will lie.
+FJORD_HD void store_tile(float* to, Vector v, int place) {
+  store_aligned(to, place == 0 ? v : paired(load_aligned(to), v));
+}
+
 // The operands of one float's place, in every lane.
 FJORD_HD Vector splat_operands(const float* from) {
   return reinterpret_cast<Vector>(_mm512_set1_ps(*from));
@@ -122,6 +127,7 @@ constexpr int kPacked = 1;
 
 FJORD_HD void store_operands(float* to, Vector v) { store_aligned(to, v); }
 FJORD_HD void store_filter(float* to, Vector v, Vector&, int) { store_aligned(to, v); }
+FJORD_HD void store_tile(float* to, Vector v, int) { store_aligned(to, v); }
 FJORD_HD Vector splat_operands(const float* from) { return splat(*from); }
 FJORD_HD Vector multiply_add(Vector sum, Vector a, Vector b) { return sum + a * b; }
 

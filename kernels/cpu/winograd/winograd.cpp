@@ -15,8 +15,6 @@ namespace {
 
 using namespace winograd;
 
-constexpr char kName[] = "winograd:4x4", kBf16Name[] = "winograd:4x4:bf16";
-
 const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
 
 /// Filters are kept by the second run with them: the first makes them ready on the way, as with
@@ -47,9 +45,9 @@ bool winograd_fits(const ConvShape& s) {
 }
 
 ConvForward winograd_forward(const ConvShape& s) {
-  const Pass pass{s.x, s.y, s.conv.padding, false};
+  const Pass pass{.in = s.x, .out = s.y, .padding = s.conv.padding, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {kName, layer->scratch_bytes(),
+  return {name_of(s.math), layer->scratch_bytes(),
           [layer](In x, In weight, In bias, Out y, void* scratch, Stream&) {
             const Edge edge{.bias = bias ? bias.as<float>() : nullptr};
             layer->run({.x = x.as<float>()}, {.weight = weight.as<float>()}, edge, y.as<float>(),
@@ -58,9 +56,11 @@ ConvForward winograd_forward(const ConvShape& s) {
 }
 
 ConvBackwardData winograd_backward_data(const ConvShape& s) {
-  const Pass pass{s.y, s.x, 2 - s.conv.padding, true};
+  const Pass pass{
+      .in = s.y, .out = s.x, .padding = 2 - s.conv.padding, .turned = true, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {kName, layer->scratch_bytes(), [layer](In dy, In weight, Out dx, void* scratch, Stream&) {
+  return {name_of(s.math), layer->scratch_bytes(),
+          [layer](In dy, In weight, Out dx, void* scratch, Stream&) {
             float* to = dx.as<float>();
             const Edge edge{.plus = dx.write == Write::add ? to : nullptr};
             layer->run({.x = dy.as<float>()}, {.weight = weight.as<float>()}, edge, to,
@@ -70,7 +70,7 @@ ConvBackwardData winograd_backward_data(const ConvShape& s) {
 
 ConvBackwardFilter winograd_backward_filter(const ConvShape& s) {
   const auto layer = std::make_shared<FilterGradient>(s, threads());
-  return {kName, layer->scratch_bytes(),
+  return {name_of(s.math), layer->scratch_bytes(),
           [layer](In x, In dy, Out dweight, Out, void* scratch, Stream&) {
             layer->run({.x = x.as<float>()}, dy.as<float>(), dweight, static_cast<float*>(scratch));
           }};
@@ -93,8 +93,7 @@ ConvInference winograd_inference(const ConvInferenceShape& s) {
                                                         .keeps = keeps,
                                                         .math = s.conv.math},
                                                    threads());
-  const char* name = s.conv.math == ConvMath::bf16 ? kBf16Name : kName;
-  ConvInference pass{name, layer->format(), 0, layer->scratch_bytes(), {}, {}};
+  ConvInference pass{name_of(s.conv.math), layer->format(), 0, layer->scratch_bytes(), {}, {}};
   if (keeps) {
     pass.kept_bytes = kTapsAt + layer->kept_bytes();
     pass.keep = [](In, In, void* kept, Stream&) {
