@@ -90,7 +90,7 @@ class Convolution {
   const std::int64_t depth_;      // input channels, filled up to a whole vector
   const std::int64_t places_;     // the floats' places that they take
   const std::int64_t own_block_;  // tiles for a core's own cache
-  const Moments moments_;
+  const MomentSums moments_;
   std::int64_t chunk_ = 0, filter_plane_ = 0;    // depths whose filters lie together; floats
   std::int64_t block_ = 0, products_block_ = 0;  // tiles whose pixels, products are held at a time
   bool together_ = false;                        // all threads work on one block of tiles

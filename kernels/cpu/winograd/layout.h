@@ -20,6 +20,10 @@ inline const char* name_of(ConvMath math) {
   return math == ConvMath::bf16 ? "winograd:4x4:bf16" : "winograd:4x4";
 }
 
+/// Null where a tensor is absent.
+inline const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
+inline float* values(Out tensor) { return tensor ? tensor.as<float>() : nullptr; }
+
 /// Floats of a plane of at least `count`: an odd number of cache lines, so that the 36 planes do
 /// not compete for the same lines of the cache.
 constexpr std::int64_t odd_lines(std::int64_t count) {

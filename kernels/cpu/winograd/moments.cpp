@@ -9,7 +9,7 @@ namespace fjord::winograd {
 
 // Pixels of a group's tiles, which are a channel's values: tiles at the edges may lie partly
 // outside.
-std::int64_t Moments::values_of(std::int64_t group) const {
+std::int64_t MomentSums::values_of(std::int64_t group) const {
   std::int64_t values = 0;
   for (std::int64_t t = group * group_; t < std::min((group + 1) * group_, tiles_.count); ++t) {
     const Tiles::Place p = tiles_.at(t);
@@ -18,14 +18,14 @@ std::int64_t Moments::values_of(std::int64_t group) const {
   return values;
 }
 
-Moments::Moments(Shape out, std::int64_t group, const Panels& panels)
+MomentSums::MomentSums(Shape out, std::int64_t group, const Panels& panels)
     : out_(out), tiles_(out), group_(group), row_(panels.count * panels.width) {
   for (std::int64_t g = 0; g < groups(); ++g) counts_.push_back(static_cast<double>(values_of(g)));
 }
 
 // In double, all about the first group's c: d being how far another's lies from it, sum (v - C) is
 // sum (v - c) + n d, and sum (v - C)^2 is sum (v - c)^2 + 2 d sum (v - c) + n d^2.
-void Moments::merge(const float* sums, float* mean, float* variance) const {
+void MomentSums::merge(const float* sums, float* mean, float* variance) const {
   const auto count = static_cast<double>(out_.pixels());
   parallel_for(out_.c, [&](std::int64_t channel) {
     const auto center = static_cast<double>(sums[channel]);

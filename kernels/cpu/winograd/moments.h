@@ -11,10 +11,10 @@ namespace fjord::winograd {
 /// mean of its first tile, the sum of all values' differences from c, and that of their squares. c
 /// is a mean of values of the group, so that the variance of t tiles cancels to no less than about
 /// 1 / (t + 1) of the squares, wherever the values lie.
-class Moments {
+class MomentSums {
  public:
   /// Of `out`'s tiles, `group` at a time; without any nothing is summed.
-  Moments(Shape out, std::int64_t group, const Panels& panels);
+  MomentSums(Shape out, std::int64_t group, const Panels& panels);
 
   explicit operator bool() const { return group_ > 0; }
   /// Tiles that must not be cut apart.

@@ -12,9 +12,6 @@ namespace {
 
 using namespace winograd;
 
-const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
-float* values(Out tensor) { return tensor ? tensor.as<float>() : nullptr; }
-
 Source source_of(const ConvNormInputs& t, Act act) {
   return {values(t.x),
           values(t.low),

@@ -15,8 +15,6 @@ namespace {
 
 using namespace winograd;
 
-const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
-
 /// Filters are kept by the second run with them: the first makes them ready on the way, as with
 /// little memory, so that a process of one image does not wait for what only others would use.
 struct KeptFilters {
