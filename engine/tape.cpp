@@ -177,6 +177,7 @@ void Net::record_step(Step step) const {
 
 Out Net::grad_sink(Tensor x) const {
   if (!x || !x.needs_grad()) return {};
+  if (x.slot->deferred) x.slot->deferred->sum_gradient = nullptr;  // somebody else writes now
   if (x.slot->grad) return Out{x.slot->grad, Write::add};
   const DType dtype = x.slot->parameter ? tape->parameters.dtype : x.dtype();
   Tensor dx = new_slot(*tape, x.shape(), dtype, x.slot->name + ".grad", Kind::gradient);

@@ -1,6 +1,7 @@
 // Tensors as the tape sees them: a shape, a lifetime, perhaps a gradient, perhaps deferred.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ enum class Kind : std::uint8_t {
 };
 
 struct Deferred;
+struct NormGradient;  // engine/ops/conv_norm.h
 struct Parameter;
 
 /// The steps in which a tensor is there, from the one that writes it to the last that touches it,
@@ -71,6 +73,9 @@ struct Deferred {
   bool made_again = false;
   Tensor materialized;
   bool kept() const { return uses > 2 || residual; }
+  /// normalized, going backward: makes the convolution that wrote the gradient last leave what the
+  /// normalisation wants of it as well; false where it cannot. Empty where another wrote last.
+  std::function<bool(const NormGradient&)> sum_gradient;
 };
 
 }  // namespace fjord

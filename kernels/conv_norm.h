@@ -10,7 +10,7 @@
 
 namespace fjord {
 
-/// y = conv(x, weight) + bias. `conv.write` is not looked at.
+/// y = conv(x, weight) + bias. `conv.write` is looked at where it says so.
 struct ConvNormShape {
   ConvShape conv;
   /// Where low.n != 0, x is cat(nearest(low -> conv.x.h x conv.x.w), skip), read through: run gets
@@ -46,6 +46,29 @@ struct ConvNormBackwardFilter {
       run;
 };
 
+/// What batch normalisation's backward pass reads beside its gradient: see
+/// batch_norm_backward_reduce.
+struct NormGradientInputs {
+  In raw = {}, y = {};  // y may be absent: act's mask is found again from raw
+  In scale = {}, shift = {}, mean = {}, inv_std = {};
+  Act act = Act::none;
+};
+/// What its first half makes.
+struct NormGradientOutputs {
+  Out sums = {}, dgamma = {}, dbeta = {};
+};
+
+/// dy, weight -> the gradient of x, or of low and skip. x, or low, is act(raw * scale + shift +
+/// what else): its gradient is stored as dz, that is where act lets it through and 0 elsewhere, and
+/// summed up as the normalisation wants it. `conv.write` is how both are written.
+struct ConvNormBackwardData {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(In dy, In weight, const NormGradientInputs&, Out dz, Out dskip,
+                     const NormGradientOutputs&, void* scratch, Stream&)>
+      run;
+};
+
 /// These slots choose an implementation by a fixed rule on the shape, and leave `run` empty where
 /// they have none: the caller then records the operations one by one. A backend may leave the slots
 /// themselves empty.
@@ -53,5 +76,8 @@ inline Kernel<const ConvNormShape&, ConvNormForward&> prepare_conv_norm_forward{
     "conv_norm_forward"};
 inline Kernel<const ConvNormShape&, ConvNormBackwardFilter&> prepare_conv_norm_backward_filter{
     "conv_norm_backward_filter"};
+/// Looks at conv, low and skip alone.
+inline Kernel<const ConvNormShape&, ConvNormBackwardData&> prepare_conv_norm_backward_data{
+    "conv_norm_backward_data"};
 
 }  // namespace fjord

@@ -63,6 +63,7 @@ PaperCuda enable_cuda_on_paper() {
   leave_out(prepare_conv_inference);
   leave_out(prepare_conv_norm_forward);
   leave_out(prepare_conv_norm_backward_filter);
+  leave_out(prepare_conv_norm_backward_data);
   fill_all(batch_norm_statistics, batch_norm_finalize, batch_norm_fold, batch_norm_apply,
            batch_norm_backward_reduce, batch_norm_backward_apply, scale_shift_backward,
            instance_norm_forward, instance_norm_backward);

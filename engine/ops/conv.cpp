@@ -37,7 +37,8 @@ void record_backward_filter(const Net& net, const ConvShape& shape, Tensor x, Te
                    pass.implementation, true});
 }
 
-void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor weight, Out dx) {
+void record_backward_data(const Net& net, ConvShape shape, Tensor x, Tensor dy, Tensor weight) {
+  const Out dx = net.grad_sink(x);
   if (!dx) return;
   shape.write = dx.write;
   ConvBackwardData pass;
@@ -50,6 +51,7 @@ void record_backward_data(const Net& net, ConvShape shape, Tensor dy, Tensor wei
                      run(in(dy), in(weight), dx, data_of(space), s);
                    },
                    pass.implementation});
+  offer_norm_gradient(net, {.conv = shape}, x, dy, weight, dx, {});
 }
 
 // y = conv(upsample_concat(low, skip)) in one operation, where the backend has it and x is still
@@ -109,12 +111,12 @@ void record_backward_filter(const Net& net, const Through& t, Tensor dy, Out dwe
                    pass.implementation, true});
 }
 
-void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
+void record_backward_data(const Net& net, ConvShape joined, Through t, Tensor dy, Tensor weight) {
   const Out dlow = net.grad_sink(t.low);
   const Out dskip = net.grad_sink(t.skip);
   if (!dlow && !dskip) return;
   const bool adds = (dlow && dlow.write == Write::add) || (dskip && dskip.write == Write::add);
-  t.shape.write = adds ? Write::add : Write::store;
+  t.shape.write = joined.write = adds ? Write::add : Write::store;
   UpsampleConvBackwardData pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_upsample_conv_backward_data(t.shape, pass, stream);
@@ -125,6 +127,8 @@ void record_backward_data(const Net& net, Through t, Tensor dy, Tensor weight) {
                      run(in(dy), in(weight), dlow, dskip, data_of(space), s);
                    },
                    pass.implementation});
+  const ConvNormShape shape{.conv = joined, .low = t.shape.low, .skip = t.shape.skip};
+  offer_norm_gradient(net, shape, t.low, dy, weight, dlow, dskip);
 }
 
 void record_through(const Net& net, const ConvShape& shape, const Through& t, Tensor weight,
@@ -137,7 +141,7 @@ void record_through(const Net& net, const ConvShape& shape, const Through& t, Te
     const Tensor dy = net.grad(y);
     const bool done = fused && record_conv_norm_backward_filter(net, *fused, dy, weight, {});
     if (!done && weight.needs_grad()) record_backward_filter(net, t, dy, net.grad_sink(weight));
-    record_backward_data(net, t, dy, weight);
+    record_backward_data(net, shape, t, dy, weight);
   });
 }
 
@@ -212,7 +216,7 @@ Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, Moments& moments)
     if (!done && weight.needs_grad())
       record_backward_filter(net, shape, net.materialize(x), dy, net.grad_sink(weight),
                              net.grad_sink(bias));
-    record_backward_data(net, shape, dy, weight, net.grad_sink(x));
+    record_backward_data(net, shape, x, dy, weight);
   });
   return y;
 }

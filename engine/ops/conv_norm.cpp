@@ -101,4 +101,33 @@ bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& c, Tensor 
   return true;
 }
 
+void offer_norm_gradient(const Net& net, const ConvNormShape& shape, Tensor x, Tensor dy,
+                         Tensor weight, Out dx, Out dskip) {
+  Deferred* d = x.slot->deferred.get();
+  const Backend backend = net.tape->options.backend;
+  if (!dx || !d || d->form != Deferred::Form::normalized ||
+      !prepare_conv_norm_backward_data.filled(backend))
+    return;
+  d->sum_gradient = [=, at = net.tape->steps.size() - 1](const NormGradient& g) {
+    ConvNormBackwardData pass;
+    Stream stream = fjord::stream(backend);
+    prepare_conv_norm_backward_data(shape, pass, stream);
+    if (!pass.run) return false;
+    const NormGradientInputs norm{in(g.raw),  in(g.mask),    in(g.scale), in(g.shift),
+                                  in(g.mean), in(g.inv_std), g.act};
+    const NormGradientOutputs sums{out(g.sums), g.dgamma, g.dbeta};
+    const Tensor space = net.scratch(pass.scratch_bytes);
+    Step& step = net.tape->steps[at];
+    step.reads = slots_of({dy.slot, weight.slot, g.raw.slot, g.mask.slot, g.scale.slot,
+                           g.shift.slot, g.mean.slot, g.inv_std.slot});
+    step.writes = slots_of(
+        {dx.buffer, dskip.buffer, g.sums.slot, g.dgamma.buffer, g.dbeta.buffer, space.slot});
+    step.implementation = pass.implementation;
+    step.run = [=, run = std::move(pass.run)](Stream& s) {
+      run(in(dy), in(weight), norm, dx, dskip, sums, data_of(space), s);
+    };
+    return true;
+  };
+}
+
 }  // namespace fjord

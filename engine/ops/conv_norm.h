@@ -45,4 +45,16 @@ std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
 bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& forward, Tensor dy,
                                       Tensor weight, Tensor bias);
 
+/// What batch_norm_backward_reduce reads beside the gradient, and makes.
+struct NormGradient {
+  Tensor raw, mask, scale, shift, mean, inv_std;
+  Tensor sums;
+  Out dgamma, dbeta;
+  Act act = Act::none;
+};
+/// Offers that the step recorded last, backward-data of dy to dx, and to dskip where there is a
+/// low, makes that as well: Deferred::sum_gradient of x, or low, where that is normalised.
+void offer_norm_gradient(const Net& net, const ConvNormShape& shape, Tensor x, Tensor dy,
+                         Tensor weight, Out dx, Out dskip);
+
 }  // namespace fjord

@@ -59,8 +59,12 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
     Tensor dy = net.grad(y), mask = mask_source(y);
     Tensor sums = net.exact_tensor({1, 1, 2, x.c()}, "sums");
     const Out dgamma = net.grad_sink(affine.gamma), dbeta = net.grad_sink(affine.beta);
-    net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
-               in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
+    const auto& by_convolution = y.slot->deferred->sum_gradient;
+    const bool made = by_convolution && by_convolution({raw, mask, affine.scale, affine.shift, mean,
+                                                        inv_std, sums, dgamma, dbeta, act});
+    if (!made)
+      net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
+                 in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
     // In the kernel's order of writing: x may be its own residual.
     const bool alone = !residual || !residual.needs_grad();
     const Out dx = alone ? net.grad_sink_in_place(x, dy) : net.grad_sink(x);

@@ -51,11 +51,16 @@ void prepare_backward_filter(const ConvNormShape& shape, ConvNormBackwardFilter&
   };
 }
 
+void prepare_backward_data(const ConvNormShape& shape, ConvNormBackwardData& pass, Stream&) {
+  if (winograd_takes(shape)) pass = winograd_norm_backward_data(shape);
+}
+
 }  // namespace
 
 void fill_conv_norm_kernels() {
   prepare_conv_norm_forward.cpu = prepare_forward;
   prepare_conv_norm_backward_filter.cpu = prepare_backward_filter;
+  prepare_conv_norm_backward_data.cpu = prepare_backward_data;
 }
 
 }  // namespace fjord

@@ -8,6 +8,8 @@ void fill_conv_norm() {
   prepare_conv_norm_forward.cuda = [](const ConvNormShape&, ConvNormForward&, Stream&) {};
   prepare_conv_norm_backward_filter.cuda = [](const ConvNormShape&, ConvNormBackwardFilter&,
                                               Stream&) {};
+  prepare_conv_norm_backward_data.cuda = [](const ConvNormShape&, ConvNormBackwardData&, Stream&) {
+  };
 }
 
 }  // namespace fjord::cuda

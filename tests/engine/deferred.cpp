@@ -268,6 +268,22 @@ TEST_CASE("a convolution reads through a normalisation unless somebody materiali
   CHECK(steps_behind(16, relu_first, "batch_norm_apply") == 2);
 }
 
+TEST_CASE("a convolution sums the gradient for the normalisation before it, where it writes last") {
+  const auto conv = [](Net net, Tensor x) { return conv2d(net, x, {.channels = 16}); };
+  const auto conv_last = [=](Net net, Tensor x) {  // going backward
+    Tensor a = conv(net, x);
+    return add(net, a, relu(net, x));
+  };
+  const auto conv_first = [=](Net net, Tensor x) {
+    Tensor a = relu(net, x);
+    return add(net, a, conv(net, x));
+  };
+  CHECK(steps_behind(16, conv, "batch_norm_backward_reduce") == 0);
+  CHECK(steps_behind(8, conv, "batch_norm_backward_reduce") == 1);  // not Winograd's
+  CHECK(steps_behind(16, conv_last, "batch_norm_backward_reduce") == 0);
+  CHECK(steps_behind(16, conv_first, "batch_norm_backward_reduce") == 1);
+}
+
 TEST_CASE("a convolution reads through an enlarged image of exactly twice the size") {
   enable_reference_kernels();
   for (const char* op :

@@ -22,5 +22,7 @@ struct NormLayer {
 
 OpCase norm_forward_case(const NormLayer& layer);
 OpCase norm_backward_filter_case(const NormLayer& layer, Write mode);
+/// `masked`: by what the normalisation made, as where a residual was added to it.
+OpCase norm_backward_data_case(const NormLayer& layer, Write mode, bool masked);
 
 }  // namespace fjord

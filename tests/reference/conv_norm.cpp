@@ -3,6 +3,7 @@
 #include "kernels/conv_norm.h"
 
 #include "kernels/norm.h"
+#include "kernels/pointwise.h"
 #include "kernels/spatial.h"
 #include "tests/reference/between.h"
 #include "tests/reference/reference.h"
@@ -45,6 +46,25 @@ void backward_filter(const ConvNormShape& shape, const ConvNormInputs& t, In dy,
   conv.run(seen.image, dy, dweight, dbias, nullptr, stream);
 }
 
+void backward_data(const ConvNormShape& shape, In dy, In weight, const NormGradientInputs& t,
+                   Out dz, Out dskip, const NormGradientOutputs& to, Stream& stream) {
+  ConvBackwardData conv;
+  prepare_conv_backward_data(shape.conv, conv, stream);
+  if (shape.low.n == 0) {
+    conv.run(dy, weight, dz, nullptr, stream);
+  } else {
+    Between joined(shape.conv.x);
+    conv.run(dy, weight, Out{&joined.buffer}, nullptr, stream);
+    upsample_concat_backward(In{&joined.buffer}, dz, dskip, stream);
+  }
+  batch_norm_backward_reduce(t.raw, t.y, In{dz.buffer}, t.scale, t.shift, t.mean, t.inv_std,
+                             to.sums, to.dgamma, to.dbeta, t.act, stream);
+  Between masked(dz.shape());
+  scale_shift_backward(t.raw, t.y, In{dz.buffer}, t.scale, t.shift, {}, Out{&masked.buffer}, t.act,
+                       stream);
+  copy_forward(In{&masked.buffer}, Out{dz.buffer}, stream);
+}
+
 }  // namespace
 
 void fill_conv_norm() {
@@ -60,6 +80,14 @@ void fill_conv_norm() {
     pass = {"reference", 0,
             [shape](const ConvNormInputs& t, In dy, Out dweight, Out dbias, void*, Stream& stream) {
               backward_filter(shape, t, dy, dweight, dbias, stream);
+            }};
+  };
+  prepare_conv_norm_backward_data.reference = [](const ConvNormShape& shape,
+                                                 ConvNormBackwardData& pass, Stream&) {
+    pass = {"reference", 0,
+            [shape](In dy, In weight, const NormGradientInputs& t, Out dz, Out dskip,
+                    const NormGradientOutputs& to, void*, Stream& stream) {
+              backward_data(shape, dy, weight, t, dz, dskip, to, stream);
             }};
   };
 }

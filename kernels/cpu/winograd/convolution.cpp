@@ -52,7 +52,7 @@ Convolution::Convolution(const Pass& pass, int workers)
       depth_(divide_up(pass.in.c, loops_.width) * loops_.width),
       places_(depth_ / loops_.packed),
       own_block_(own_block(loops_, panels_, places_)),
-      moments_(pass.out, pass.moments ? own_block_ : 0, panels_) {
+      sums_(pass.summed, pass.out, own_block_, panels_) {
   const std::int64_t points = kWinogradPoints;
   const std::int64_t filters = panels_.count * points * odd_lines(places_ * panels_.width);
   choose_blocks(filters);
@@ -73,7 +73,7 @@ Convolution::Convolution(const Pass& pass, int workers)
   own_filters_ = own_products_ + (in_place_ ? points * pixel_plane_ : points * product_plane_);
   per_worker_ = own_filters_ + (by_panel_ ? points * filter_plane_ : 0);
   own_at_ = layout_.take(per_worker_ * workers_);
-  sums_at_ = layout_.take(moments_.floats());
+  sums_at_ = layout_.take(sums_.floats());
 }
 
 // Which tiles are worked on at a time. Groups of tiles that are summed stay together: they are as
@@ -86,7 +86,7 @@ void Convolution::choose_blocks(std::int64_t filters) {
   block_ = products_block_ = own_block_;
   if (!together_) return;
   const auto at_most = [&](std::int64_t tiles, std::int64_t most) {
-    const std::int64_t group = moments_.group();
+    const std::int64_t group = sums_.group();
     return tiles <= most ? tiles : std::max(group, most / group * group);
   };
   block_ = at_most(tiles_.count, std::max(rows, kSharedFloats / (kWinogradPoints * places_)));
@@ -205,6 +205,7 @@ OutputTile Convolution::output_tile(std::int64_t panel, const Edge& edge, float*
                   .first = first - low,
                   .relu = edge.relu,
                   .stream = stream_};
+  if (low == 0) tile.norm = edge.norm;
   if (first >= low) return tile;
   tile.image = edge.low;
   tile.plus = edge.add_low ? edge.low : nullptr;
@@ -212,6 +213,7 @@ OutputTile Convolution::output_tile(std::int64_t panel, const Edge& edge, float*
   tile.first = first;
   tile.stream = false;
   tile.halved = true;
+  tile.norm = edge.norm;
   return tile;
 }
 
@@ -227,7 +229,10 @@ void Convolution::to_pixels(const Call& call, const PixelPoints& products, Range
     if (own.plus) own.plus += p.image * values;
     own.y = p.y;
     own.x = p.x;
-    own.sums = moments_.sums_of(tile, call.scratch + sums_at_);
+    if (own.norm.raw) own.norm.raw += p.image * values;
+    if (own.norm.y) own.norm.y += p.image * values;
+    if (whole.halved || pass_.low_outputs == 0)
+      own.sums = sums_.sums_of(tile, call.scratch + sums_at_);
     loops_.output(products, tile - tiles.begin, own);
   }
 }
@@ -240,14 +245,18 @@ void Convolution::run(const Source& in, const Filters& filters, const Edge& edge
     run_together(call);
   else
     run_own_blocks(call);
-  if (moments_) moments_.merge(scratch + sums_at_, edge.mean, edge.variance);
+  const float* sums = scratch + sums_at_;
+  if (pass_.summed == Summed::moments) sums_.merge_moments(sums, edge.mean, edge.variance);
+  if (pass_.summed == Summed::gradients)
+    sums_.merge_gradients(sums, pass_.low_outputs ? pass_.low_outputs : pass_.out.c, edge.inv_std,
+                          edge.gradients);
 }
 
 // Many tiles: each thread takes blocks of its own, small enough for its cache.
 void Convolution::run_own_blocks(const Call& call) const {
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   parallel_pieces(blocks, workers_, [&](std::size_t i, int worker) {
-    const Range own = part(tiles_.count, blocks, static_cast<std::int64_t>(i), moments_.group());
+    const Range own = part(tiles_.count, blocks, static_cast<std::int64_t>(i), sums_.group());
     float* data = call.scratch + own_at_ + worker * per_worker_;
     const PixelPoints pixels{data, pixel_plane_, block_, 1};
     const PixelPoints products{data + own_products_, product_plane_, block_, panels_.vectors};
@@ -267,14 +276,14 @@ void Convolution::run_together(const Call& call) const {
   const PixelPoints pixels{call.scratch + pixels_at_, pixel_plane_, block_, 1};
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   for (std::int64_t i = 0; i < blocks; ++i) {
-    const Range block = part(tiles_.count, blocks, i, moments_.group());
+    const Range block = part(tiles_.count, blocks, i, sums_.group());
     parallel_for(block.size(),
                  [&](std::int64_t slot) { to_points(call.in, block.begin + slot, pixels, slot); });
     const std::int64_t pieces = divide_up(block.size(), products_block_);
     parallel_pieces(panels_.count * pieces, workers_, [&](std::size_t task, int worker) {
       const std::int64_t panel = static_cast<std::int64_t>(task) / pieces;
       const Range own =
-          part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces, moments_.group());
+          part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces, sums_.group());
       const PixelPoints products{call.scratch + own_at_ + worker * per_worker_ + own_products_,
                                  product_plane_, products_block_, panels_.vectors};
       make_products(call, pixels, own.begin, own.size(), panel, worker, products);

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "kernels/conv.h"
+#include "kernels/cpu/winograd/group_sums.h"
 #include "kernels/cpu/winograd/layout.h"
-#include "kernels/cpu/winograd/moments.h"
 
 namespace fjord::winograd {
 
@@ -17,10 +17,10 @@ struct Pass {
   Shape in, out;
   std::int64_t padding = 1;
   bool turned = false;
-  std::int64_t low_channels = 0;  // the first of the input's, of an image of half its size
-  std::int64_t low_outputs = 0;   // the first of the output's, likewise: whole panels of them
-  bool keeps = false;             // filters are made ready once for many runs
-  bool moments = false;           // of the outputs are made as well
+  std::int64_t low_channels = 0;    // the first of the input's, of an image of half its size
+  std::int64_t low_outputs = 0;     // the first of the output's, likewise: whole panels of them
+  bool keeps = false;               // filters are made ready once for many runs
+  Summed summed = Summed::nothing;  // gradients: of the low outputs where there are some
   ConvMath math = ConvMath::exact;
 };
 
@@ -37,7 +37,10 @@ struct Edge {
   bool relu = false;
   float* low = nullptr;  // takes Pass::low_outputs, of 2x2 pixels the sum; absent: they are dropped
   bool add_low = false;
-  float *mean = nullptr, *variance = nullptr;  // of Pass::moments
+  float *mean = nullptr, *variance = nullptr;  // of Summed::moments
+  TileNorm norm = {};                          // of Summed::gradients
+  In inv_std = {};
+  NormGradientOutputs gradients = {};
 };
 
 class Convolution {
@@ -90,7 +93,7 @@ class Convolution {
   const std::int64_t depth_;      // input channels, filled up to a whole vector
   const std::int64_t places_;     // the floats' places that they take
   const std::int64_t own_block_;  // tiles for a core's own cache
-  const MomentSums moments_;
+  const GroupSums sums_;
   std::int64_t chunk_ = 0, filter_plane_ = 0;    // depths whose filters lie together; floats
   std::int64_t block_ = 0, products_block_ = 0;  // tiles whose pixels, products are held at a time
   bool together_ = false;                        // all threads work on one block of tiles

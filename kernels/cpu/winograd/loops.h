@@ -43,8 +43,17 @@ struct PixelPoints {
   bool by_tile = false;
 };
 
+/// The normalisation whose gradient a tile writes: of the outputs' own layout, and of all channels.
+/// Absent without `raw`.
+struct TileNorm {
+  const float *raw = nullptr, *y = nullptr;  // without y the mask is that of raw * scale + shift
+  const float *scale = nullptr, *shift = nullptr, *mean = nullptr;
+  bool relu = false;
+};
+
 /// Where a tile's outputs v are added up, in rows of all channels: c, the mean of the first tile's,
-/// the sum of v - c, and of its square. Aligned to vectors; absent without `rows`.
+/// the sum of v - c, and of its square; or with a TileNorm v and v * (raw - mean). Aligned to
+/// vectors; absent without `rows`.
 struct TileSums {
   float* rows = nullptr;
   std::int64_t row = 0;  // floats from one to the next
@@ -61,6 +70,7 @@ struct OutputTile {
   bool relu, stream;  // stream: past the caches; needs whole vectors at multiples of their size
   bool halved = false;
   TileSums sums = {};
+  TileNorm norm = {};  // with sums alone
 };
 
 /// A block of filters in memory, K x 3 x 3 x C, and where its points go. `turned`: as

@@ -33,7 +33,7 @@ ConvNormForward winograd_norm_forward(const ConvNormShape& s) {
                   .out = s.conv.y,
                   .padding = s.conv.conv.padding,
                   .low_channels = low_channels(s),
-                  .moments = s.moments,
+                  .summed = s.moments ? Summed::moments : Summed::nothing,
                   .math = s.conv.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
   return {name_of(s, s.moments), layer->scratch_bytes(),
@@ -52,6 +52,35 @@ ConvNormBackwardFilter winograd_norm_backward_filter(const ConvNormShape& s) {
           [layer, act = s.act](const ConvNormInputs& t, In dy, Out dweight, Out, void* scratch,
                                Stream&) {
             layer->run(source_of(t, act), dy.as<float>(), dweight, static_cast<float*>(scratch));
+          }};
+}
+
+ConvNormBackwardData winograd_norm_backward_data(const ConvNormShape& s) {
+  const bool through = s.low.n != 0;
+  const auto layer = std::make_shared<Convolution>(Pass{.in = s.conv.y,
+                                                        .out = s.conv.x,
+                                                        .padding = 2 - s.conv.conv.padding,
+                                                        .turned = true,
+                                                        .low_outputs = low_channels(s),
+                                                        .summed = Summed::gradients,
+                                                        .math = s.conv.math},
+                                                   threads());
+  return {std::string(winograd::name_of(s.conv.math)) + " + sums of norm", layer->scratch_bytes(),
+          [layer, through](In dy, In weight, const NormGradientInputs& t, Out dz, Out dskip,
+                           const NormGradientOutputs& gradients, void* scratch, Stream&) {
+            Edge edge{.norm = {.raw = values(t.raw),
+                               .y = values(t.y),
+                               .scale = values(t.scale),
+                               .shift = values(t.shift),
+                               .mean = values(t.mean),
+                               .relu = t.act == Act::relu},
+                      .inv_std = t.inv_std,
+                      .gradients = gradients};
+            const Out whole = through ? dskip : dz;
+            if (whole && whole.write == Write::add) edge.plus = values(whole);
+            if (through) edge.low = values(dz), edge.add_low = dz.write == Write::add;
+            layer->run({.x = values(dy)}, {.weight = values(weight)}, edge, values(whole),
+                       static_cast<float*>(scratch));
           }};
 }
 

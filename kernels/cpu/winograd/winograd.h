@@ -28,6 +28,7 @@ UpsampleConvBackwardFilter winograd_upsample_backward_filter(const UpsampleConvS
 ConvNormForward winograd_norm_forward(const ConvNormShape& shape);
 /// dweight alone.
 ConvNormBackwardFilter winograd_norm_backward_filter(const ConvNormShape& shape);
+ConvNormBackwardData winograd_norm_backward_data(const ConvNormShape& shape);
 
 /// Also through an enlargement to exactly twice the size whose channels fill whole vectors.
 bool winograd_fits(const ConvInferenceShape& shape);
