@@ -30,7 +30,7 @@ std::int64_t upsample_conv_multiply_adds(const Step& step, std::string_view op) 
     taps = low * kEnlargedTaps + (weight.c - low) * window;
   } else {
     for (const Slot* slot : step.writes)
-      if (slot->shape.h == y.h || 2 * slot->shape.h == y.h)  // an image's, no sums of one
+      if (slot->kind == Kind::gradient && !slot->parameter)
         taps += slot->shape.c * (slot->shape.h == y.h ? window : kEnlargedTaps);
   }
   return y.pixels() * weight.n * taps;

@@ -10,7 +10,7 @@
 
 namespace fjord {
 
-/// y = conv(x, weight) + bias. `conv.write` is looked at where it says so.
+/// y = conv(x, weight) + bias. `conv.write` is of backward-data alone.
 struct ConvNormShape {
   ConvShape conv;
   /// Where low.n != 0, x is cat(nearest(low -> conv.x.h x conv.x.w), skip), read through: run gets
@@ -58,9 +58,10 @@ struct NormGradientOutputs {
   Out sums = {}, dgamma = {}, dbeta = {};
 };
 
-/// dy, weight -> the gradient of x, or of low and skip. x, or low, is act(raw * scale + shift +
-/// what else): its gradient is stored as dz, that is where act lets it through and 0 elsewhere, and
-/// summed up as the normalisation wants it. `conv.write` is how both are written.
+/// dy, weight -> the gradient of x, or of low and skip, which may be absent. x, or low, is
+/// act(raw * scale + shift + what else), act none or ReLU: its gradient is stored, or what it is
+/// added to becomes, dz: 0 where ReLU was, and is summed up as the normalisation wants it. Each Out
+/// says how it is written; `conv.write` as for ConvShape.
 struct ConvNormBackwardData {
   std::string implementation;
   std::size_t scratch_bytes = 0;
@@ -76,7 +77,7 @@ inline Kernel<const ConvNormShape&, ConvNormForward&> prepare_conv_norm_forward{
     "conv_norm_forward"};
 inline Kernel<const ConvNormShape&, ConvNormBackwardFilter&> prepare_conv_norm_backward_filter{
     "conv_norm_backward_filter"};
-/// Looks at conv, low and skip alone.
+/// Looks at conv, low, skip and act.
 inline Kernel<const ConvNormShape&, ConvNormBackwardData&> prepare_conv_norm_backward_data{
     "conv_norm_backward_data"};
 

@@ -101,13 +101,14 @@ bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& c, Tensor 
   return true;
 }
 
-void offer_norm_gradient(const Net& net, const ConvNormShape& shape, Tensor x, Tensor dy,
-                         Tensor weight, Out dx, Out dskip) {
+void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor dy, Tensor weight,
+                         Out dx, Out dskip) {
   Deferred* d = x.slot->deferred.get();
   const Backend backend = net.tape->options.backend;
   if (!dx || !d || d->form != Deferred::Form::normalized ||
       !prepare_conv_norm_backward_data.filled(backend))
     return;
+  shape.act = d->act;
   d->sum_gradient = [=, at = net.tape->steps.size() - 1](const NormGradient& g) {
     ConvNormBackwardData pass;
     Stream stream = fjord::stream(backend);

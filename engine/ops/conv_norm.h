@@ -54,7 +54,7 @@ struct NormGradient {
 };
 /// Offers that the step recorded last, backward-data of dy to dx, and to dskip where there is a
 /// low, makes that as well: Deferred::sum_gradient of x, or low, where that is normalised.
-void offer_norm_gradient(const Net& net, const ConvNormShape& shape, Tensor x, Tensor dy,
-                         Tensor weight, Out dx, Out dskip);
+void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor dy, Tensor weight,
+                         Out dx, Out dskip);
 
 }  // namespace fjord

@@ -59,9 +59,12 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
     Tensor dy = net.grad(y), mask = mask_source(y);
     Tensor sums = net.exact_tensor({1, 1, 2, x.c()}, "sums");
     const Out dgamma = net.grad_sink(affine.gamma), dbeta = net.grad_sink(affine.beta);
+    // Earlier than here: what is added to has to have been stored before.
+    const bool stored = dgamma.write == Write::store && dbeta.write == Write::store;
     const auto& by_convolution = y.slot->deferred->sum_gradient;
-    const bool made = by_convolution && by_convolution({raw, mask, affine.scale, affine.shift, mean,
-                                                        inv_std, sums, dgamma, dbeta, act});
+    const bool made = stored && by_convolution &&
+                      by_convolution({raw, mask, affine.scale, affine.shift, mean, inv_std, sums,
+                                      dgamma, dbeta, act});
     if (!made)
       net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
                  in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
@@ -69,8 +72,10 @@ Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor run
     const bool alone = !residual || !residual.needs_grad();
     const Out dx = alone ? net.grad_sink_in_place(x, dy) : net.grad_sink(x);
     const Out dresidual = net.grad_sink(residual);
-    net.record(batch_norm_backward_apply, in(raw), in(mask), in(dy), in(affine.scale),
-               in(affine.shift), in(mean), in(inv_std), in(sums), dx, dresidual, act);
+    // What the convolution left is masked already.
+    net.record(batch_norm_backward_apply, in(raw), in(made ? Tensor{} : mask), in(dy),
+               in(affine.scale), in(affine.shift), in(mean), in(inv_std), in(sums), dx, dresidual,
+               made ? Act::none : act);
   });
   return y;
 }

@@ -52,7 +52,7 @@ void prepare_backward_filter(const ConvNormShape& shape, ConvNormBackwardFilter&
 }
 
 void prepare_backward_data(const ConvNormShape& shape, ConvNormBackwardData& pass, Stream&) {
-  if (winograd_takes(shape)) pass = winograd_norm_backward_data(shape);
+  if (computed(shape) && winograd_takes(shape)) pass = winograd_norm_backward_data(shape);
 }
 
 }  // namespace

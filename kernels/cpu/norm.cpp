@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/instance_norm.h"
 
@@ -15,13 +16,6 @@ namespace {
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 const float* optional(In x) { return x ? x.as<float>() : nullptr; }
-
-void put(Out out, std::int64_t i, double value) {
-  if (!out) return;
-  float& target = out.as<float>()[i];
-  target =
-      static_cast<float>(out.write == Write::add ? static_cast<double>(target) + value : value);
-}
 
 // A chunk's mean and its sum of squared deviations from it; the second pass finds the chunk in the
 // cache. The deviations are taken from the mean rounded to float, so the merge uses that too.
@@ -152,13 +146,9 @@ void backward_reduce(In x, In y, In dy, In scale, In shift, In mean, In inv_std,
   });
   for (std::int64_t i = 1; i < chunks.pieces(); ++i)
     for (std::int64_t c = 0; c < 2 * channels; ++c) partial[c] += partial[2 * i * channels + c];
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const double dz = partial[c], dz_xhat = partial[channels + c] * inv_std.as<float>()[c];
-    put(sums, c, dz);
-    put(sums, channels + c, dz_xhat);
-    put(dbeta, c, dz);
-    put(dgamma, c, dz_xhat);
-  }
+  for (std::int64_t c = 0; c < channels; ++c)
+    put_gradient_sums({sums, dgamma, dbeta}, channels, c, partial[c], partial[channels + c],
+                      inv_std);
 }
 
 void backward_apply(In x, In y, In dy, In scale, In shift, In mean, In inv_std, In sums, Out dx,

@@ -124,26 +124,10 @@ std::vector<ConvCandidate> suggestions(const ConvProblem& problem, const ConvPro
   return plans;
 }
 
-}  // namespace
-
-std::vector<ConvCandidate> product_candidates(const ConvProblem& problem) {
-  const std::optional<ConvProduct> product = product_of(problem);
-  if (!product) return {};
-  try {
-    return suggestions(problem, *product);
-  } catch (const Error& error) {
-    // cuDNN has plans for all that this one would be faster at.
-    static std::once_flag said;
-    std::call_once(said, [&] { fmt::print(stderr, "warning: {} - done without\n", error.what()); });
-    return {};
-  }
-}
-
-std::shared_ptr<const ConvPlan> product_plan(const ConvProblem& problem,
-                                             const AlgorithmChoice& choice) {
-  const std::optional<ConvProduct> product = product_of(problem);
-  if (!product || choice.version != cublas().GetVersion() || !handle()) return nullptr;
-  const auto described = std::make_shared<const CublasProduct>(problem, *product);
+std::shared_ptr<const ConvPlan> plan_of(const ConvProblem& problem, const ConvProduct& product,
+                                        const AlgorithmChoice& choice) {
+  if (choice.version != cublas().GetVersion() || !handle()) return nullptr;
+  const auto described = std::make_shared<const CublasProduct>(problem, product);
   cublasLtMatmulHeuristicResult_t checked{};
   const auto algorithm = std::bit_cast<cublasLtMatmulAlgo_t>(choice.words);
   const cublasStatus_t status = cublas().MatmulAlgoCheck(
@@ -153,7 +137,35 @@ std::shared_ptr<const ConvPlan> product_plan(const ConvProblem& problem,
   checked.algo = algorithm;  // the check never writes it
   checked.state = status;
   if (!allowed(checked, problem)) return nullptr;
-  return std::make_shared<const ProductPlan>(*product, described, checked, problem.epilogue.add);
+  return std::make_shared<const ProductPlan>(product, described, checked, problem.epilogue.add);
+}
+
+// What `ask` finds; nothing where cuBLASLt fails, which is said once: cuDNN has plans for all that
+// this one would be faster at.
+template <class Ask>
+auto or_without(const Ask& ask) -> decltype(ask()) {
+  try {
+    return ask();
+  } catch (const Error& error) {
+    static std::once_flag said;
+    std::call_once(said, [&] { fmt::print(stderr, "warning: {} - done without\n", error.what()); });
+    return {};
+  }
+}
+
+}  // namespace
+
+std::vector<ConvCandidate> product_candidates(const ConvProblem& problem) {
+  const std::optional<ConvProduct> product = product_of(problem);
+  if (!product) return {};
+  return or_without([&] { return suggestions(problem, *product); });
+}
+
+std::shared_ptr<const ConvPlan> product_plan(const ConvProblem& problem,
+                                             const AlgorithmChoice& choice) {
+  const std::optional<ConvProduct> product = product_of(problem);
+  if (!product) return nullptr;
+  return or_without([&] { return plan_of(problem, *product, choice); });
 }
 
 }  // namespace fjord::cuda

@@ -12,7 +12,7 @@ namespace fjord::cuda {
 /// which is said once on standard error.
 std::vector<ConvCandidate> product_candidates(const ConvProblem& problem);
 
-/// The plan of a choice kept on disk; null when it does not fit (any more).
+/// The plan of a choice kept on disk; null when it does not fit (any more), or as above.
 std::shared_ptr<const ConvPlan> product_plan(const ConvProblem& problem,
                                              const AlgorithmChoice& choice);
 

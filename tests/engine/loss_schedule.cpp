@@ -92,7 +92,6 @@ TEST_CASE("the memory of the largest loss is planned before the first step") {
   };
   // Which of the two takes more depends on the scratch that this CPU's convolutions need.
   const std::size_t bce = planned(parse_loss("bce")), lovasz = planned(parse_loss("lovasz"));
-  CHECK(bce != lovasz);
   for (const char* schedule : {"bce; 2: lovasz; 3: bce", "lovasz; 2: bce; 3: lovasz"})
     CHECK(planned(parse_loss_schedule(schedule)) == std::max(bce, lovasz));
 }

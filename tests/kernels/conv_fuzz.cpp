@@ -134,8 +134,8 @@ void add_inference(std::vector<OpCase>& cases, std::uint32_t i) {
 void add_norm(std::vector<OpCase>& cases, std::uint32_t i) {
   cases.push_back(norm_forward_case(drawn_norm(i)));
   cases.push_back(norm_backward_filter_case(drawn_norm(i), i % 2 ? Write::add : Write::store));
-  cases.push_back(
-      norm_backward_data_case(drawn_norm(i), i % 2 ? Write::add : Write::store, i % 4 < 2));
+  const Write mode = i % 2 ? Write::add : Write::store;
+  cases.push_back(norm_backward_data_case(drawn_norm(i), {mode, i % 4 < 2, mode}));
 }
 
 void check_shapes(int daily, void (*add)(std::vector<OpCase>&, std::uint32_t)) {

@@ -1,6 +1,8 @@
 // How a layer between batch normalisations becomes cases.
 #pragma once
 
+#include <optional>
+
 #include "kernels/conv_norm.h"
 #include "tests/kernels/op_case.h"
 
@@ -20,9 +22,17 @@ struct NormLayer {
   bool bf16 = false;      // with products of bf16, on CPUs that have them
 };
 
+ConvNormShape conv_norm_shape(const NormLayer& layer, DType dtype, ConvMath math = ConvMath::exact);
+
 OpCase norm_forward_case(const NormLayer& layer);
 OpCase norm_backward_filter_case(const NormLayer& layer, Write mode);
-/// `masked`: by what the normalisation made, as where a residual was added to it.
-OpCase norm_backward_data_case(const NormLayer& layer, Write mode, bool masked);
+
+/// How backward-data leaves gradients to the normalisation before it.
+struct NormGradients {
+  Write mode = Write::store;
+  bool masked = false;                            // by what it made, as where a residual was added
+  std::optional<Write> skip_mode = Write::store;  // nothing: nobody wants skip's gradient
+};
+OpCase norm_backward_data_case(const NormLayer& layer, const NormGradients& gradients);
 
 }  // namespace fjord

@@ -6,15 +6,12 @@
 
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/norm.h"
-#include "kernels/pointwise.h"
 #include "kernels/spatial.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
 
-namespace {
-
-ConvNormShape shape_of(const NormLayer& l, DType dtype, ConvMath math = ConvMath::exact) {
+ConvNormShape conv_norm_shape(const NormLayer& l, DType dtype, ConvMath math) {
   const Conv2d conv = l.conv;
   const std::int64_t size = l.through ? 2 : 1;
   const Shape x{l.x.n, size * l.x.h, size * l.x.w, l.x.c + l.skip};
@@ -32,6 +29,8 @@ ConvNormShape shape_of(const NormLayer& l, DType dtype, ConvMath math = ConvMath
   if (l.skip > 0) s.skip = {x.n, x.h, x.w, l.skip};
   return s;
 }
+
+namespace {
 
 ConvNormInputs inputs_of(Operands& t) {
   return {.x = t.in("x"),
@@ -68,7 +67,7 @@ In seen(const ConvNormShape& s, const ConvNormInputs& inputs, Operands& t, Strea
 }
 
 void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
-  const ConvNormShape s = shape_of(l, t.dtype("y"), math_on(stream, l.bf16));
+  const ConvNormShape s = conv_norm_shape(l, t.dtype("y"), math_on(stream, l.bf16));
   const ConvNormInputs inputs = inputs_of(t);
   const auto pass = prepared(prepare_conv_norm_forward, l, s, stream, winograd_norm_forward);
   if (pass.run) {
@@ -84,7 +83,7 @@ void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
 }
 
 void run_backward_filter(const NormLayer& l, Operands& t, Stream& stream) {
-  const ConvNormShape s = shape_of(l, t.dtype("dy"), math_on(stream, l.bf16));
+  const ConvNormShape s = conv_norm_shape(l, t.dtype("dy"), math_on(stream, l.bf16));
   const ConvNormInputs inputs = inputs_of(t);
   const auto pass =
       prepared(prepare_conv_norm_backward_filter, l, s, stream, winograd_norm_backward_filter);
@@ -97,46 +96,6 @@ void run_backward_filter(const NormLayer& l, Operands& t, Stream& stream) {
   void* scratch = t.scratch(conv.scratch_bytes);
   conv.run(seen(s, inputs, t, stream), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch,
            stream);
-}
-
-// The two gradients that the convolution's own makes, one after the other.
-void run_plain_backward_data(const ConvNormShape& s, Operands& t, Out dz, Stream& stream) {
-  ConvBackwardData conv;
-  prepare_conv_backward_data(s.conv, conv, stream);
-  void* scratch = t.scratch(conv.scratch_bytes);
-  if (s.low.n == 0) return conv.run(t.in("dy"), t.in("weight"), dz, scratch, stream);
-  const Out joined = t.temporary("joined", s.conv.x, s.conv.dtype);
-  conv.run(t.in("dy"), t.in("weight"), joined, scratch, stream);
-  upsample_concat_backward({joined.buffer}, dz, t.out("dskip"), stream);
-}
-
-void run_backward_data(const NormLayer& l, Write mode, Operands& t, Stream& stream) {
-  ConvNormShape s = shape_of(l, t.dtype("dy"), math_on(stream, l.bf16));
-  s.conv.write = l.through ? Write::store : mode;
-  const NormGradientInputs norm{.raw = t.in("raw"),
-                                .y = t.in("y"),
-                                .scale = t.in("scale"),
-                                .shift = t.in("shift"),
-                                .mean = t.in("mean"),
-                                .inv_std = t.in("inv_std"),
-                                .act = l.act};
-  const NormGradientOutputs sums{t.out("sums"), t.out("dgamma"), t.out("dbeta")};
-  const Out dz = t.out("dz");
-  ConvNormShape asked = s;
-  asked.conv.write = mode;
-  const auto pass =
-      prepared(prepare_conv_norm_backward_data, l, asked, stream, winograd_norm_backward_data);
-  if (pass.run) {
-    void* scratch = t.scratch(pass.scratch_bytes);
-    return pass.run(t.in("dy"), t.in("weight"), norm, dz, t.out("dskip"), sums, scratch, stream);
-  }
-  run_plain_backward_data(s, t, dz, stream);
-  batch_norm_backward_reduce(norm.raw, norm.y, {dz.buffer}, norm.scale, norm.shift, norm.mean,
-                             norm.inv_std, sums.sums, sums.dgamma, sums.dbeta, norm.act, stream);
-  const Out masked = t.temporary("masked", dz.shape(), dz.dtype());
-  scale_shift_backward(norm.raw, norm.y, {dz.buffer}, norm.scale, norm.shift, {}, masked, norm.act,
-                       stream);
-  copy_forward({masked.buffer}, {dz.buffer}, stream);
 }
 
 // In f32 alone: a card leaves these layers out, and what runs there has cases in 16 bits.
@@ -162,7 +121,7 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
 }  // namespace
 
 OpCase norm_forward_case(const NormLayer& l) {
-  const ConvNormShape s = shape_of(l, DType::f32);
+  const ConvNormShape s = conv_norm_shape(l, DType::f32);
   // Moments are sums over the pixels of sums over the window.
   const std::int64_t window = s.conv.weight.count() / s.conv.weight.n;
   OpCase c = named("conv_norm_forward", l, s, window + (l.moments ? s.conv.y.pixels() : 0));
@@ -178,7 +137,7 @@ OpCase norm_forward_case(const NormLayer& l) {
 }
 
 OpCase norm_backward_filter_case(const NormLayer& l, Write mode) {
-  const ConvNormShape s = shape_of(l, DType::f32);
+  const ConvNormShape s = conv_norm_shape(l, DType::f32);
   OpCase c = named("conv_norm_backward_filter", l, s, s.conv.y.pixels());
   c.what += mode == Write::add ? " added" : "";
   c.tensors.push_back(read("dy", s.conv.y));
@@ -190,52 +149,12 @@ OpCase norm_backward_filter_case(const NormLayer& l, Write mode) {
 
 namespace {
 
-// Of values of one sign, so that sums over all pixels are as large as what they are made of.
-double positive(std::int64_t i) { return uniform(3, i, 0, 1); }
-double far_below(std::int64_t i) { return uniform(4, i, -3, -2); }
-
-}  // namespace
-
-OpCase norm_backward_data_case(const NormLayer& l, Write mode, bool masked) {
-  const ConvNormShape s = shape_of(l, DType::f32);
-  const Shape x = l.through ? s.low : s.conv.x, vector{1, 1, 1, x.c};
-  OpCase c{.slot = "conv_norm_backward_data",
-           .what = fmt::format("{} with {} by {} padding {}{}{}{}{}", to_string(x), l.skip,
-                               to_string(s.conv.weight), l.conv.padding,
-                               l.act == Act::relu ? " relu" : "", masked ? " masked" : "",
-                               mode == Write::add ? " added" : "", l.bf16 ? " bf16" : ""),
-           .reduction = 4 * 9 * l.outputs + x.pixels()};
-  c.amplification = l.bf16 ? bf16_amplification(c.reduction, 2) : winograd_amplification;
-  c.tensors = {read("dy", s.conv.y, positive),
-               read("weight", s.conv.weight, positive),
-               read("raw", x),
-               read("scale", vector),
-               read("shift", vector),
-               read("mean", vector, far_below),
-               read("inv_std", vector),
-               write("dz", x, mode),
-               write("sums", {1, 1, 2, x.c}),
-               write("dgamma", vector, mode),
-               write("dbeta", vector, mode)};
-  if (masked) c.tensors.push_back(read("y", x));
-  if (l.skip > 0) c.tensors.push_back(write("dskip", s.skip, mode));
-  c.run = [l, mode](Operands& t, Stream& stream) { run_backward_data(l, mode, t, stream); };
-  return c;
-}
-
-namespace {
-
 std::vector<OpCase> conv_norm_cases() {
   std::vector<OpCase> cases;
-  const auto add_gradients = [&](NormLayer layer) {
+  const auto add = [&](NormLayer layer) {
     for (const Write mode : {Write::store, Write::add})
       for (const bool masked : {false, true})
-        cases.push_back(norm_backward_data_case(layer, mode, masked));
-    layer.act = Act::none;
-    cases.push_back(norm_backward_data_case(layer, Write::store, false));
-  };
-  const auto add = [&](NormLayer layer) {
-    add_gradients(layer);
+        cases.push_back(norm_backward_data_case(layer, {mode, masked, mode}));
     cases.push_back(norm_forward_case(layer));
     cases.push_back(norm_backward_filter_case(layer, Write::store));
     cases.push_back(norm_backward_filter_case(layer, Write::add));
@@ -245,6 +164,10 @@ std::vector<OpCase> conv_norm_cases() {
     layer.normalized = false;
     layer.moments = true;
     cases.push_back(norm_forward_case(layer));
+    if (layer.skip == 0) return;
+    cases.push_back(norm_backward_data_case(layer, {Write::store, false, Write::add}));
+    cases.push_back(norm_backward_data_case(layer, {Write::add, true, Write::store}));
+    cases.push_back(norm_backward_data_case(layer, {Write::store, true, {}}));
   };
   // As the slot chooses: left out, and not.
   add({.x = {1, 9, 7, 3}, .outputs = 5});

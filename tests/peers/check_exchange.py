@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from common import NO_CHANGE, Checks, draw_data, enliven
 
-# Of the largest logit: by direct convolutions, and by Winograd's, whose rounding errors are some 8 times theirs.
+# Of the largest logit: the project's bounds for direct convolutions, and for Winograd's.
 BOUNDS = {("--exact",): 1e-5, (): 5e-5}
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,10 @@ def quantize(a):
     model = smp.create_model(a.arch, encoder_name=a.encoder, encoder_weights=None, in_channels=a.channels, classes=a.classes)
     converted = openvino.convert_model(model.eval(), example_input=torch.from_numpy(next(images(a, 1))),
                                        input=[a.batch, a.channels, a.size, a.size])
-    openvino.save_model(nncf.quantize(converted, nncf.Dataset(list(images(a, 8))), subset_size=8), a.quantize)
+    unfinished = a.quantize.with_name("unfinished-" + a.quantize.name)
+    openvino.save_model(nncf.quantize(converted, nncf.Dataset(list(images(a, 8))), subset_size=8), unfinished)
+    for suffix in (".bin", ".xml"):  # the one that is looked for comes last
+        unfinished.with_suffix(suffix).rename(a.quantize.with_suffix(suffix))
 
 
 def seconds(run):
@@ -56,7 +60,8 @@ def main():
     a = options()
     if a.quantize:
         return quantize(a)
-    name = "-".join(map(str, (a.arch, a.encoder, a.channels, a.classes, a.batch, a.size, "int8.xml")))
+    made_by = [version(package) for package in ("openvino", "nncf")]
+    name = "-".join(map(str, (a.arch, a.encoder, a.channels, a.classes, a.batch, a.size, *made_by, "int8.xml")))
     path = Path(tempfile.gettempdir()) / name
     if not path.exists():  # in a process of its own, whose memory is not counted
         subprocess.run([sys.executable, *sys.argv, f"--quantize={path}"], check=True, stdout=subprocess.DEVNULL)

@@ -69,14 +69,27 @@ TEST_CASE("roofline: products of each kind of convolution") {
   CHECK(multiply_adds({"relu_forward", "", {&x}, {&y}, nullptr}) == 0);
   // 10 enlarged channels meet 4 taps of a filter, 6 others all 9.
   Slot low = slot({2, 4, 4, 10}), skip = slot({2, 8, 8, 6});
+  Slot dlow = slot({2, 4, 4, 10}, DType::f32, Kind::gradient);
+  Slot dskip = slot({2, 8, 8, 6}, DType::f32, Kind::gradient);
   Parameter parameter;
   w.parameter = &parameter;
   const std::int64_t split = 2 * 8 * 8 * 32 * (10 * 4 + 6 * 9);
   CHECK(multiply_adds({"upsample_conv_forward", "", {&low, &skip, &w}, {&y}, nullptr}) == split);
-  CHECK(multiply_adds({"upsample_conv_backward_data", "", {&y, &w}, {&low, &skip}, nullptr}) ==
+  CHECK(multiply_adds({"upsample_conv_backward_data", "", {&y, &w}, {&dlow, &dskip}, nullptr}) ==
         split);
-  CHECK(multiply_adds({"upsample_conv_backward_data", "", {&y, &w}, {&skip}, nullptr}) ==
+  CHECK(multiply_adds({"upsample_conv_backward_data", "", {&y, &w}, {&dskip}, nullptr}) ==
         2 * 8 * 8 * 32 * 6 * 9);
+  // Of two rows: vectors and scratch are as high as the enlarged image was.
+  Slot two = slot({2, 2, 2, 32}), one = slot({2, 1, 1, 16}, DType::f32, Kind::gradient);
+  Slot sums = slot({1, 1, 2, 16}, DType::f32),
+       space = slot({1, 1, 1, 100}, DType::u8, Kind::scratch);
+  Slot dgamma = slot({1, 1, 1, 16}, DType::f32, Kind::gradient);
+  dgamma.parameter = &parameter;
+  CHECK(multiply_adds({"upsample_conv_backward_data",
+                       "",
+                       {&two, &w},
+                       {&one, &sums, &dgamma, &space},
+                       nullptr}) == 2 * 2 * 2 * 32 * 16 * 4);
   CHECK(multiply_adds({"upsample_conv_backward_filter", "", {&low, &skip, &y}, {&w}, nullptr}) ==
         split);
 }

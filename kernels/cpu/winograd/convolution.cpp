@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd/passes.h"
 
 namespace fjord::winograd {
 

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd/passes.h"
 
 namespace fjord::winograd {
 

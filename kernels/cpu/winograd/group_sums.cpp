@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/parallel.h"
 
 namespace fjord::winograd {
@@ -47,31 +48,16 @@ void GroupSums::merge_moments(const float* sums, float* mean, float* variance) c
   });
 }
 
-namespace {
-
-void put(Out out, std::int64_t i, double value) {
-  if (!out) return;
-  float& target = out.as<float>()[i];
-  target =
-      static_cast<float>(out.write == Write::add ? static_cast<double>(target) + value : value);
-}
-
-}  // namespace
-
 void GroupSums::merge_gradients(const float* sums, std::int64_t channels, In inv_std,
                                 const NormGradientOutputs& to) const {
   parallel_for(channels, [&](std::int64_t channel) {
-    double dz = 0, dz_raw = 0;
+    double dz = 0, dz_centered = 0;
     for (std::int64_t g = 0; g < groups(); ++g) {
       const float* own = sums + g * rows() * row_ + channel;
       dz += own[0];
-      dz_raw += own[row_];
+      dz_centered += own[row_];
     }
-    const double dz_xhat = dz_raw * inv_std.as<float>()[channel];
-    put(to.sums, channel, dz);
-    put(to.sums, channels + channel, dz_xhat);
-    put(to.dbeta, channel, dz);
-    put(to.dgamma, channel, dz_xhat);
+    put_gradient_sums(to, channels, channel, dz, dz_centered, inv_std);
   });
 }
 

@@ -5,24 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/conv.h"
 #include "kernels/cpu/winograd/loops.h"
+#include "kernels/view.h"
 
 namespace fjord::winograd {
 
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-/// What multiplies so, and what such passes are called.
-inline const WinogradLoops& loops_of(ConvMath math) {
-  return math == ConvMath::bf16 ? winograd_bf16_loops() : winograd_loops();
-}
-inline const char* name_of(ConvMath math) {
-  return math == ConvMath::bf16 ? "winograd:4x4:bf16" : "winograd:4x4";
-}
-
-/// Null where a tensor is absent.
-inline const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
-inline float* values(Out tensor) { return tensor ? tensor.as<float>() : nullptr; }
 
 /// Floats of a plane of at least `count`: an odd number of cache lines, so that the 36 planes do
 /// not compete for the same lines of the cache.

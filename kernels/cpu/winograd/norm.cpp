@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/winograd/convolution.h"
 #include "kernels/cpu/winograd/filter_gradient.h"
+#include "kernels/cpu/winograd/passes.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/threads.h"
 
@@ -22,7 +23,7 @@ Source source_of(const ConvNormInputs& t, Act act) {
 std::int64_t low_channels(const ConvNormShape& s) { return s.low.n == 0 ? 0 : s.low.c; }
 
 std::string name_of(const ConvNormShape& s, bool moments) {
-  return std::string(winograd::name_of(s.conv.math)) + (s.normalized ? " of norm" : "") +
+  return std::string(implementation_of(s.conv.math)) + (s.normalized ? " of norm" : "") +
          (moments ? " + moments" : "");
 }
 
@@ -65,7 +66,7 @@ ConvNormBackwardData winograd_norm_backward_data(const ConvNormShape& s) {
                                                         .summed = Summed::gradients,
                                                         .math = s.conv.math},
                                                    threads());
-  return {std::string(winograd::name_of(s.conv.math)) + " + sums of norm", layer->scratch_bytes(),
+  return {std::string(implementation_of(s.conv.math)) + " + sums of norm", layer->scratch_bytes(),
           [layer, through](In dy, In weight, const NormGradientInputs& t, Out dz, Out dskip,
                            const NormGradientOutputs& gradients, void* scratch, Stream&) {
             Edge edge{.norm = {.raw = values(t.raw),

@@ -227,7 +227,7 @@ struct GradientSums {
   FJORD_HD Vector add(Vector v, std::int64_t at) {
     const Vector raw = load_some(t.norm.raw + at, count);
     const Vector y = t.norm.y ? load_some(t.norm.y + at, count) : raw * scale + shift;
-    if (t.norm.relu) v = y > Vector{} ? v : Vector{};
+    if (t.norm.relu) v = y <= Vector{} ? Vector{} : v;  // a NaN stays one
     gradients += v;
     products += v * (raw - mean);
     return v;

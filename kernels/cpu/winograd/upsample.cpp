@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/winograd/convolution.h"
 #include "kernels/cpu/winograd/filter_gradient.h"
+#include "kernels/cpu/winograd/passes.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/threads.h"
 
@@ -31,7 +32,7 @@ bool winograd_fits(const UpsampleConvShape& s) {
 UpsampleConvForward winograd_upsample_forward(const UpsampleConvShape& s) {
   const Pass pass{.in = joined(s), .out = s.y, .low_channels = s.low.c, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {name_of(s.math), layer->scratch_bytes(),
+  return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In low, In skip, In weight, Out y, void* scratch, Stream&) {
             layer->run(parts(low, skip), {.weight = weight.as<float>()}, {}, y.as<float>(),
                        static_cast<float*>(scratch));
@@ -42,7 +43,7 @@ UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape
   const Pass pass{
       .in = s.y, .out = joined(s), .turned = true, .low_outputs = s.low.c, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {name_of(s.math), layer->scratch_bytes(),
+  return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In dy, In weight, Out dlow, Out dskip, void* scratch, Stream&) {
             float* skip = dskip ? dskip.as<float>() : nullptr;
             const Edge edge{.plus = skip && dskip.write == Write::add ? skip : nullptr,
@@ -56,7 +57,7 @@ UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape
 UpsampleConvBackwardFilter winograd_upsample_backward_filter(const UpsampleConvShape& s) {
   const ConvShape shape{.x = joined(s), .weight = s.weight, .y = s.y, .conv = {}, .math = s.math};
   const auto layer = std::make_shared<FilterGradient>(shape, threads(), s.low.c);
-  return {name_of(s.math), layer->scratch_bytes(),
+  return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In low, In skip, In dy, Out dweight, void* scratch, Stream&) {
             layer->run(parts(low, skip), dy.as<float>(), dweight, static_cast<float*>(scratch));
           }};

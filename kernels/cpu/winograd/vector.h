@@ -77,7 +77,7 @@ FJORD_HD Vector splat(float value) { return value - Vector{}; }
 
 // What the matrix products multiply: values as they are, or rounded to bf16 in the files that are
 // compiled for processors which multiply pairs of those: kPacked operands lie in a float's place:
-// neighbours of the depths that are summed over.
+// neighbours of what is summed over: depths, or tiles.
 #if defined(__AVX512BF16__)
 
 constexpr int kPacked = 2;

@@ -7,6 +7,7 @@
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/winograd/convolution.h"
 #include "kernels/cpu/winograd/filter_gradient.h"
+#include "kernels/cpu/winograd/passes.h"
 #include "kernels/threads.h"
 
 namespace fjord {
@@ -45,7 +46,7 @@ bool winograd_fits(const ConvShape& s) {
 ConvForward winograd_forward(const ConvShape& s) {
   const Pass pass{.in = s.x, .out = s.y, .padding = s.conv.padding, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {name_of(s.math), layer->scratch_bytes(),
+  return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In x, In weight, In bias, Out y, void* scratch, Stream&) {
             const Edge edge{.bias = bias ? bias.as<float>() : nullptr};
             layer->run({.x = x.as<float>()}, {.weight = weight.as<float>()}, edge, y.as<float>(),
@@ -57,7 +58,7 @@ ConvBackwardData winograd_backward_data(const ConvShape& s) {
   const Pass pass{
       .in = s.y, .out = s.x, .padding = 2 - s.conv.padding, .turned = true, .math = s.math};
   const auto layer = std::make_shared<Convolution>(pass, threads());
-  return {name_of(s.math), layer->scratch_bytes(),
+  return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In dy, In weight, Out dx, void* scratch, Stream&) {
             float* to = dx.as<float>();
             const Edge edge{.plus = dx.write == Write::add ? to : nullptr};
@@ -68,7 +69,7 @@ ConvBackwardData winograd_backward_data(const ConvShape& s) {
 
 ConvBackwardFilter winograd_backward_filter(const ConvShape& s) {
   const auto layer = std::make_shared<FilterGradient>(s, threads());
-  return {name_of(s.math), layer->scratch_bytes(),
+  return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In x, In dy, Out dweight, Out, void* scratch, Stream&) {
             layer->run({.x = x.as<float>()}, dy.as<float>(), dweight, static_cast<float*>(scratch));
           }};
@@ -91,7 +92,8 @@ ConvInference winograd_inference(const ConvInferenceShape& s) {
                                                         .keeps = keeps,
                                                         .math = s.conv.math},
                                                    threads());
-  ConvInference pass{name_of(s.conv.math), layer->format(), 0, layer->scratch_bytes(), {}, {}};
+  ConvInference pass{
+      implementation_of(s.conv.math), layer->format(), 0, layer->scratch_bytes(), {}, {}};
   if (keeps) {
     pass.kept_bytes = kTapsAt + layer->kept_bytes();
     pass.keep = [](In, In, void* kept, Stream&) {
