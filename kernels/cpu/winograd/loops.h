@@ -1,6 +1,6 @@
 // The inner loops of the Winograd convolutions: compiled once per instruction set (tiles.cpp,
-// filters.cpp, multiply.cpp; the rules of kernels/cpu/loops.h hold) and chosen at start. Whoever
-// calls them decides which tiles are computed together and by which thread.
+// outputs.cpp, filters.cpp, multiply.cpp; the rules of kernels/cpu/loops.h hold) and chosen at
+// start. Whoever calls them decides which tiles are computed together and by which thread.
 //
 // Channels are taken in vectors of `width`. Operands hold one value for each of the 36 points, at a
 // distance of `plane` floats. Pixels and filters are floats or pairs of bf16, two neighbours of

@@ -114,6 +114,18 @@ struct StorePoint {
   }
 };
 
+// The pixels that a tile further along the row will be the first to read, asked for early: a row of
+// tiles is four streams, too short for the processor to see.
+struct Ahead {
+  const float* first;
+  std::int64_t row_stride, channels, rows, columns;
+  FJORD_HD void prefetch(std::int64_t channel) const {
+    for (std::int64_t row = 0; row < rows; ++row)
+      for (std::int64_t column = 0; column < columns; ++column)
+        __builtin_prefetch(first + row * row_stride + column * channels + channel);
+  }
+};
+
 }  // namespace
 
 }  // namespace fjord::FJORD_ISA

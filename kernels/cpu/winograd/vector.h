@@ -41,6 +41,9 @@ FJORD_HD Vector load_part(const float* from, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) v[i] = from[i];
   return v;
 }
+FJORD_HD Vector load_some(const float* from, std::int64_t count) {
+  return count == kWidth ? load(from) : load_part(from, count);
+}
 FJORD_HD void store_part(float* to, Vector v, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = v[i];
 }
