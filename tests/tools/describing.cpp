@@ -112,6 +112,12 @@ TEST_CASE("bench: JSON keys of the contract for each kind of work") {
   const Outcome profile = run({"fjord-bench", "train", "--encoder", "resnet18", "--size", "64",
                                "--batch", "2", "--steps", "1", "--profile"});
   CHECK(profile.code == 0);
+  const auto line = profile.out.find(" MiB read and written by the steps");
+  REQUIRE_MESSAGE(line != std::string::npos, profile.out);
+  const double moved = std::stod(profile.out.substr(profile.out.rfind('\n', line) + 1));
+  const double least = std::stod(profile.out.substr(profile.out.find(';', line) + 1));
+  CHECK(least > 0);
+  CHECK(moved > least);
 }
 
 TEST_CASE("bench and inspect: --memory low plans a smaller step") {
