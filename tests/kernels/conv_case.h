@@ -22,8 +22,10 @@ inline double amplification_of(const ConvShape& shape, bool forced = false) {
 
 /// The same of products of bf16. Factors are off by up to 2^-9 each, by 2^-10 rms, and so is a sum
 /// of their products relative to its own size, however long; 8 covers the tail over all the values
-/// of ten thousand tensors. `spread`: how much more a channel may have than the tensor's rms is.
-double bf16_amplification(std::int64_t reduction, double spread = 1);
+/// of ten thousand tensors. That size may be sqrt(3) times the tensor's rms: of few factors that
+/// are all near 1, of a channel that is scaled so, of a pixel with all taps among pixels at edges.
+/// Where values are `rectified`, ReLU leaves 1/sqrt(2) of the rms.
+double bf16_amplification(std::int64_t reduction, bool rectified = false);
 
 /// Of products on that stream: bf16 where it is asked for and the CPU has it.
 ConvMath math_on(const Stream& stream, bool bf16);

@@ -7,9 +7,10 @@
 
 namespace fjord {
 
-double bf16_amplification(std::int64_t reduction, double spread) {
+double bf16_amplification(std::int64_t reduction, bool rectified) {
   const double rms = std::sqrt(2.0) * 0x1p-10 * winograd_amplification;
-  return 8 * spread * rms / tolerance(DType::f32, reduction);
+  const double size = std::sqrt(3.0) * (rectified ? std::sqrt(2.0) : 1.0);
+  return 8 * size * rms / tolerance(DType::f32, reduction);
 }
 
 ConvMath math_on(const Stream& stream, bool bf16) {

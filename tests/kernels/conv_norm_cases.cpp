@@ -2,8 +2,6 @@
 // and so does a case where the slot leaves a layer out.
 #include "tests/kernels/conv_norm_case.h"
 
-#include <cmath>
-
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/norm.h"
 #include "kernels/spatial.h"
@@ -107,8 +105,8 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
                                l.act == Act::relu ? " relu" : "", l.moments ? " moments" : "",
                                l.bf16 ? " bf16" : ""),
            .reduction = reduction,
-           .amplification = l.bf16 ? bf16_amplification(reduction, std::sqrt(3.0) * std::sqrt(2.0))
-                                   : amplification_of(s.conv, l.winograd)};
+           .amplification =
+               l.bf16 ? bf16_amplification(reduction, true) : amplification_of(s.conv, l.winograd)};
   c.tensors.push_back(l.through ? read("low", s.low) : read("x", s.conv.x));
   if (l.skip > 0) c.tensors.push_back(read("skip", s.skip));
   if (l.normalized) {

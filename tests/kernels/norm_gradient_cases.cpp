@@ -122,9 +122,7 @@ OpCase norm_backward_data_case(const NormLayer& l, const NormGradients& g) {
                                                             : "",
                                l.bf16 ? " bf16" : ""),
            .reduction = (l.through ? 4 : 1) * 9 * l.outputs};
-  // ReLU leaves half of the values, 1/sqrt(2) of their rms.
-  c.amplification =
-      l.bf16 ? bf16_amplification(c.reduction, std::sqrt(2.0)) : winograd_amplification;
+  c.amplification = l.bf16 ? bf16_amplification(c.reduction, true) : winograd_amplification;
   c.tensors = {read("dy", s.conv.y),    read("weight", s.conv.weight), read("raw", x),
                read("scale", vector),   read("shift", vector),         read("mean", vector),
                read("inv_std", vector), read("old", vector),           write("dz", x, g.mode)};
