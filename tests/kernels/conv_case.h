@@ -1,10 +1,12 @@
 // How a convolution's layer becomes cases of its three passes.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/conv.h"
 #include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/winograd/loops.h"
 #include "tests/kernels/op_case.h"
 
 namespace fjord {
@@ -20,12 +22,16 @@ inline double amplification_of(const ConvShape& shape, bool forced = false) {
   return forced || winograd_is_faster(shape, {}) ? winograd_amplification : 1;
 }
 
-/// The same of products of bf16. Factors are off by up to 2^-9 each, by 2^-10 rms, and so is a sum
-/// of their products relative to its own size, however long; 8 covers the tail over all the values
-/// of ten thousand tensors. That size may be sqrt(3) times the tensor's rms: of few factors that
-/// are all near 1, of a channel that is scaled so, of a pixel with all taps among pixels at edges.
-/// Where values are `rectified`, ReLU leaves 1/sqrt(2) of the rms.
-double bf16_amplification(std::int64_t reduction, bool rectified = false);
+/// What the rms of errors of products of bf16 may be, relative to the values': both factors are off
+/// by up to 2^-8, by less than 2^-9 rms, and a product's error arrives as many times larger:
+/// docs/cpu-speed.md derives 2.86 in a dimension, 4.54 where an image of one tile is mostly
+/// padding.
+constexpr double bf16_rms_error(const ConvShape& s) {
+  const auto in_dimension = [](std::int64_t x, std::int64_t y) {
+    return std::min(x, y) <= kWinogradTile ? 4.54 : 2.86;
+  };
+  return 1.4142 * 0x1p-9 * in_dimension(s.x.h, s.y.h) * in_dimension(s.x.w, s.y.w);
+}
 
 /// Of products on that stream: bf16 where it is asked for and the CPU has it.
 ConvMath math_on(const Stream& stream, bool bf16);

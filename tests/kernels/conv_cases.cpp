@@ -1,17 +1,9 @@
 // Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
-#include <cmath>
-
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
-
-double bf16_amplification(std::int64_t reduction, bool rectified) {
-  const double rms = std::sqrt(2.0) * 0x1p-10 * winograd_amplification;
-  const double size = std::sqrt(3.0) * (rectified ? std::sqrt(2.0) : 1.0);
-  return 8 * size * rms / tolerance(DType::f32, reduction);
-}
 
 ConvMath math_on(const Stream& stream, bool bf16) {
   const bool has = stream.backend == Backend::cpu && cpu_has_bf16();
@@ -128,7 +120,7 @@ void add_conv_layer(std::vector<OpCase>& cases, const ConvLayer& layer, std::vec
   }
   for (OpCase& c : own) {
     c.compare = compare;
-    if (layer.bf16) c.amplification = bf16_amplification(c.reduction);
+    if (layer.bf16) c.rms_error = bf16_rms_error(shape_of(layer, Write::store));
     cases.push_back(c);
   }
 }

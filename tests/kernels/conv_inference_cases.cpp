@@ -84,7 +84,7 @@ OpCase inference_case(const InferenceLayer& l) {
            .features = {"x", "low", "skip", "residual", "y"},
            .roundings = 4,
            .amplification = amplification_of(s.conv, l.winograd)};
-  if (l.bf16) c.amplification = bf16_amplification(c.reduction, true);
+  if (l.bf16) c.rms_error = bf16_rms_error(s.conv);
   if (l.through)
     c.tensors.push_back(read("low", s.low));
   else

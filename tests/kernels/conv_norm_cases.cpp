@@ -105,8 +105,8 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
                                l.act == Act::relu ? " relu" : "", l.moments ? " moments" : "",
                                l.bf16 ? " bf16" : ""),
            .reduction = reduction,
-           .amplification =
-               l.bf16 ? bf16_amplification(reduction, true) : amplification_of(s.conv, l.winograd)};
+           .amplification = amplification_of(s.conv, l.winograd),
+           .rms_error = l.bf16 ? bf16_rms_error(s.conv) : 0};
   c.tensors.push_back(l.through ? read("low", s.low) : read("x", s.conv.x));
   if (l.skip > 0) c.tensors.push_back(read("skip", s.skip));
   if (l.normalized) {

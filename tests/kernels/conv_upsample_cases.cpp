@@ -38,16 +38,16 @@ UpsampleConvShape typed(UpsampleConvShape shape, In tensor, const Block& block,
 
 // On 16-bit tensors the summed filter is rounded, and y after each of its two parts.
 OpCase named(const char* slot, const Block& block, Write mode, std::int64_t reduction) {
-  return {
-      .slot = slot,
-      .what =
-          fmt::format("{} with {} to {} channels{}{}", to_string(block.low), block.skip,
-                      block.outputs, mode == Write::add ? " added" : "", block.bf16 ? " bf16" : ""),
-      .reduction = reduction,
-      .features = {"low", "dlow", "skip", "dskip", "weight", "y", "dy"},
-      .roundings = 4,
-      .amplification = block.bf16 ? bf16_amplification(reduction) : amplification_of(joined(block)),
-      .from_features = {"dweight"}};
+  return {.slot = slot,
+          .what = fmt::format("{} with {} to {} channels{}{}", to_string(block.low), block.skip,
+                              block.outputs, mode == Write::add ? " added" : "",
+                              block.bf16 ? " bf16" : ""),
+          .reduction = reduction,
+          .features = {"low", "dlow", "skip", "dskip", "weight", "y", "dy"},
+          .roundings = 4,
+          .amplification = amplification_of(joined(block)),
+          .rms_error = block.bf16 ? bf16_rms_error(joined(block)) : 0,
+          .from_features = {"dweight"}};
 }
 
 OpCase forward_case(const Block& block) {

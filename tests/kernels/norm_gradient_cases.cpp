@@ -122,7 +122,8 @@ OpCase norm_backward_data_case(const NormLayer& l, const NormGradients& g) {
                                                             : "",
                                l.bf16 ? " bf16" : ""),
            .reduction = (l.through ? 4 : 1) * 9 * l.outputs};
-  c.amplification = l.bf16 ? bf16_amplification(c.reduction, true) : winograd_amplification;
+  c.amplification = winograd_amplification;
+  c.rms_error = l.bf16 ? bf16_rms_error(s.conv) : 0;
   c.tensors = {read("dy", s.conv.y),    read("weight", s.conv.weight), read("raw", x),
                read("scale", vector),   read("shift", vector),         read("mean", vector),
                read("inv_std", vector), read("old", vector),           write("dz", x, g.mode)};

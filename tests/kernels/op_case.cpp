@@ -218,13 +218,30 @@ AddCases::AddCases(std::vector<OpCase> (*make)()) {
 
 namespace {
 
+double rms_of(const std::vector<double>& values) {
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+// Whether a tensor's errors are larger than allowed.
+void compare_rms(const OpCase& op_case, const Operand& operand, const Operands& got,
+                 const Operands& want, std::vector<std::string>& faults) {
+  std::vector<double> errors = got.values(operand.name);
+  const std::vector<double> expected = want.values(operand.name);
+  for (std::size_t i = 0; i < errors.size(); ++i) errors[i] -= expected[i];
+  const double few = 1 + 8 / std::sqrt(static_cast<double>(errors.size()));
+  const double error = rms_of(errors), allowed = op_case.rms_error * few * rms_of(expected);
+  if (error <= allowed) return;  // written so that a NaN is a fault
+  faults.push_back(
+      fmt::format("{}: errors of {:.2e} rms (allowed {:.2e})", operand.name, error, allowed));
+}
+
 // The first value of a tensor that is further from the reference than allowed.
 void compare(const OpCase& op_case, const Operand& operand, DType dtype, double amplification,
              const Operands& got, const Operands& want, std::vector<std::string>& faults) {
   const std::vector<double> all = got.values(operand.name), expected = want.values(operand.name);
-  double squares = 0;
-  for (const double value : expected) squares += value * value;
-  const double rms = std::sqrt(squares / static_cast<double>(expected.size()));
+  const double rms = rms_of(expected);
   const double allowed = amplification * tolerance(dtype, op_case.reduction, op_case.roundings);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const double a = all[i], b = expected[i];
@@ -260,10 +277,15 @@ class Runs {
       const auto [known, is_first] = first_.try_emplace(operand.name, std::move(bits));
       if (!is_first && !same_bytes(known->second, bits.data()))
         faults.push_back(fmt::format("{}: other bits {}", operand.name, what));
+      const bool on_cpu = place_.backend == Backend::cpu;
+      if (is_first && case_.compare && on_cpu && case_.rms_error > 0) {
+        compare_rms(case_, operand, got, *want_, faults);
+        continue;
+      }
       const bool from_feature = contains(case_.from_features, operand.name);
       if (is_first && case_.compare)
         compare(case_, operand, from_feature ? place_.feature : got.dtype(operand.name),
-                place_.backend == Backend::cpu ? case_.amplification : 1, got, *want_, faults);
+                on_cpu ? case_.amplification : 1, got, *want_, faults);
     }
   }
 

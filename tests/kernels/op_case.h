@@ -128,6 +128,10 @@ struct OpCase {
   int roundings = 1;
   /// How much larger the CPU's rounding errors are than those of a plain sum: an algorithm's doing.
   double amplification = 1;
+  /// Of factors that the CPU rounds: what the rms of all errors may be, relative to the values' rms
+  /// (more where values are few), in place of a bound of each. Products of two roundings have a
+  /// longer tail than a sum's.
+  double rms_error = 0;
   /// Names of f32 outputs that a kernel computes in the features' type first (filter gradients).
   std::vector<std::string> from_features = {};
 };
