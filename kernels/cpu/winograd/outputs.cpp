@@ -85,6 +85,14 @@ struct GradientSums {
   }
 };
 
+// What the next tile of the row reads of it.
+FJORD_HD Ahead raw_ahead(const OutputTile& t) {
+  const std::int64_t scale = t.halved ? 2 : 1, w = t.w / scale, size = kOutputs / scale;
+  const std::int64_t y = t.y / scale, x = t.x / scale + size;
+  return {t.norm.raw + (y * w + x) * t.channels, w * t.channels, t.channels,
+          x + size <= w ? least(size, t.h / scale - y) : 0, size};
+}
+
 struct Unsummed {};
 
 template <class Summed>
@@ -98,7 +106,7 @@ struct Finish {
     if (row >= rows || column >= columns) return;
     const std::int64_t at = ((t.y + row) * t.w + t.x + column) * t.channels + channel;
     v += bias;
-    if (t.plus) v += count == kWidth ? load(t.plus + at) : load_part(t.plus + at, count);
+    if (t.plus) v += load_some(t.plus + at, count);
     if (t.relu) v = v < Vector{} ? Vector{} : v;
     if constexpr (std::is_same_v<Summed, Sums>) sums->add(v);
     if constexpr (std::is_same_v<Summed, GradientSums>) v = sums->add(v, at);
@@ -156,17 +164,11 @@ void winograd_output(const PixelPoints& products, std::int64_t slot, const Outpu
     const std::int64_t channel = t.first + i * kWidth;
     const std::int64_t count = least(t.channels - channel, kWidth);
     if (count <= 0) return;
-    Vector bias{};
-    if (t.bias)
-      bias = count == kWidth ? load(t.bias + channel) : load_part(t.bias + channel, count);
+    const Vector bias = t.bias ? load_some(t.bias + channel, count) : Vector{};
     const Products from{products.data + (i * products.tiles + slot) * kWidth, products.plane};
     const std::int64_t rows = least(kOutputs, t.h - t.y), columns = least(kOutputs, t.w - t.x);
     if (t.norm.raw) {
-      const std::int64_t scale = t.halved ? 2 : 1, w = t.w / scale, size = kOutputs / scale;
-      const std::int64_t y = t.y / scale, x = t.x / scale + size;
-      const Ahead ahead{t.norm.raw + (y * w + x) * t.channels + channel, w * t.channels, t.channels,
-                        x + size <= w ? least(size, t.h / scale - y) : 0, size};
-      ahead.prefetch(0);
+      raw_ahead(t).prefetch(channel);
       GradientSums sums(t, channel, count);
       finish(from, t, rows, columns, channel, count, bias, &sums);
       sums.store();
