@@ -56,7 +56,7 @@ nlohmann::ordered_json bench_network(const BenchSettings& s, BenchClock::time_po
   say("memory: {:.0f} MiB planned", planned);
   fill(recorded, options.image, s.common.seed);
   const Timing timing = time_steps(s, start, [&] { recorded.run(); });
-  if (s.profile) print_profile(s, recorded, timing);
+  if (s.profile) print_profile(s, recorded);
   return report(s, timing, planned);
 }
 

@@ -78,8 +78,8 @@ nlohmann::ordered_json bench_kernels(const BenchSettings& s);
 /// The CUDA step on known cards, without one.
 nlohmann::ordered_json bench_predict(const BenchSettings& s);
 
-/// Prints what the steps take one by one, beside `timing` of all.
-void print_profile(const BenchSettings& s, Recorded& recorded, const Timing& timing);
+/// Prints what the steps take one by one, beside all of them as a whole.
+void print_profile(const BenchSettings& s, Recorded& recorded);
 
 /// Returns the exit code. Throws Error.
 int benchmark(int argc, char** argv);

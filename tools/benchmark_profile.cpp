@@ -18,18 +18,27 @@ struct Row {
   double bytes = 0;
 };
 
-// Medians over the runs, one for each step of the tape and one for the optimizer.
-std::vector<double> median_seconds(const BenchSettings& s, Recorded& recorded) {
-  std::vector<std::vector<double>> runs;
-  for (int i = 0; i < s.steps; ++i) runs.push_back(recorded.step_seconds());
-  std::vector<double> medians;
-  for (std::size_t step = 0; step < runs[0].size(); ++step) {
-    std::vector<double> seconds;
-    for (const std::vector<double>& run : runs) seconds.push_back(run[step]);
-    std::sort(seconds.begin(), seconds.end());
-    medians.push_back(seconds[seconds.size() / 2]);
+// A step one by one and a step as a whole in turns, since a machine's speed drifts.
+struct Profile {
+  std::vector<double> seconds;  // of each step of the tape, and of the optimizer: a run whose sum
+                                // is the median of all
+  double sum = 0, whole = 0;  // of them; of a step as a whole, the median
+};
+
+Profile measured(const BenchSettings& s, Recorded& recorded) {
+  std::vector<std::pair<double, std::vector<double>>> runs;
+  std::vector<double> wholes;
+  for (int i = 0; i < s.steps; ++i) {
+    std::vector<double> seconds = recorded.step_seconds();
+    runs.emplace_back(std::accumulate(seconds.begin(), seconds.end(), 0.0), std::move(seconds));
+    const auto start = BenchClock::now();
+    recorded.run();
+    wholes.push_back(seconds_since(start));
   }
-  return medians;
+  std::sort(runs.begin(), runs.end());
+  std::sort(wholes.begin(), wholes.end());
+  auto& [sum, seconds] = runs[runs.size() / 2];
+  return {std::move(seconds), sum, median_of(wholes)};
 }
 
 std::string kind_of(const Step& step) {
@@ -96,28 +105,25 @@ std::string table_of(std::vector<Row> rows, double whole, const char* title) {
 
 }  // namespace
 
-void print_profile(const BenchSettings& s, Recorded& recorded, const Timing& timing) {
-  const std::vector<double> seconds = median_seconds(s, recorded);
+void print_profile(const BenchSettings& s, Recorded& recorded) {
+  const auto [seconds, sum, whole] = measured(s, recorded);
   const std::vector<double> bytes = moved_bytes(recorded);
   const std::vector<Step>& steps = recorded.tape->steps;
   std::map<std::string, Row> kinds;
   std::vector<Row> layers;
-  double sum = 0;
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     const bool optimizer = i == steps.size();
     const std::int64_t work = optimizer ? 0 : multiply_adds(steps[i]);
     Row& kind = kinds[optimizer ? "optimizer" : kind_of(steps[i])];
     kind.seconds += seconds[i], kind.steps += 1, kind.work += work, kind.bytes += bytes[i];
     layers.push_back({optimizer ? "optimizer" : layer_of(steps[i]), seconds[i], 1, work, bytes[i]});
-    sum += seconds[i];
   }
   std::vector<Row> rows;
   for (auto& [name, row] : kinds) row.name = name, rows.push_back(row);
   print_result(s.common, table_of(rows, sum, "kind of work") + "\n");
   print_result(s.common, table_of(layers, sum, "layer, image that it writes") + "\n");
-  print_result(s.common,
-               fmt::format("{:>10.2f} ms one by one, {:.2f} ms as a whole ({:+.1f} %)\n", sum * 1e3,
-                           timing.median() * 1e3, 100 * (sum / timing.median() - 1)));
+  print_result(s.common, fmt::format("{:>10.2f} ms one by one, {:.2f} ms as a whole ({:+.1f} %)\n",
+                                     sum * 1e3, whole * 1e3, 100 * (sum / whole - 1)));
   const double moved = std::accumulate(bytes.begin(), bytes.begin() + std::ssize(steps), 0.0);
   print_result(
       s.common,
