@@ -23,7 +23,8 @@ enum class Kind : std::uint8_t {
 };
 
 struct Deferred;
-struct NormGradient;  // engine/ops/conv_norm.h
+struct NormGradientInputs;  // kernels/conv_norm.h
+struct NormGradientOutputs;
 struct Parameter;
 
 /// The steps in which a tensor is there, from the one that writes it to the last that touches it,
@@ -75,7 +76,7 @@ struct Deferred {
   bool kept() const { return uses > 2 || residual; }
   /// normalized, going backward: makes the convolution that wrote the gradient last leave what the
   /// normalisation wants of it as well; false where it cannot. Empty where another wrote last.
-  std::function<bool(const NormGradient&)> sum_gradient;
+  std::function<bool(const NormGradientInputs&, const NormGradientOutputs&)> sum_gradient;
 };
 
 }  // namespace fjord

@@ -22,6 +22,8 @@ struct ConvNormShape {
   Act act = Act::none;
   /// Whether y's mean and biased variance by channel are made while y is written.
   bool moments = false;
+  /// Whether backward-filter makes dy first: see ConvNormGradient.
+  bool makes_dy = false;
 };
 
 /// Absent tensors are absent.
@@ -38,14 +40,6 @@ struct ConvNormForward {
       run;
 };
 
-/// dy -> dweight, dbias (absent without bias), stored or added; x is read in the same way.
-struct ConvNormBackwardFilter {
-  std::string implementation;
-  std::size_t scratch_bytes = 0;
-  std::function<void(const ConvNormInputs&, In dy, Out dweight, Out dbias, void* scratch, Stream&)>
-      run;
-};
-
 /// What batch normalisation's backward pass reads beside its gradient: see
 /// batch_norm_backward_reduce.
 struct NormGradientInputs {
@@ -56,6 +50,25 @@ struct NormGradientInputs {
 /// What its first half makes.
 struct NormGradientOutputs {
   Out sums = {}, dgamma = {}, dbeta = {};
+};
+
+/// dy; or with makes_dy the gradient behind the normalisation of y, dz. Of that, norm (without y)
+/// and sums dy is made as it is read, as by batch_norm_backward_apply, and stored, perhaps where dz
+/// was.
+struct ConvNormGradient {
+  In value;
+  NormGradientInputs norm = {};
+  In sums = {};
+  Out made = {};
+};
+
+/// dy -> dweight, dbias (absent without bias), stored or added; x is read as going forward.
+struct ConvNormBackwardFilter {
+  std::string implementation;
+  std::size_t scratch_bytes = 0;
+  std::function<void(const ConvNormInputs&, const ConvNormGradient&, Out dweight, Out dbias,
+                     void* scratch, Stream&)>
+      run;
 };
 
 /// dy, weight -> the gradient of x, or of low and skip, which may be absent. x, or low, is

@@ -7,6 +7,11 @@ namespace fjord {
 
 namespace {
 
+// Once the filter's pass has run.
+Tensor dy_of(const ConvNormGradient& g) {
+  return {slot_of(g.made ? g.made.buffer : g.value.buffer)};
+}
+
 void record_forward(const Net& net, const ConvShape& shape, Tensor x, Tensor weight, Tensor bias,
                     Tensor y) {
   if (net.declaring()) return;
@@ -132,17 +137,19 @@ void record_backward_data(const Net& net, ConvShape joined, Through t, Tensor dy
 }
 
 void record_through(const Net& net, const ConvShape& shape, const Through& t, Tensor weight,
-                    Tensor y, Moments& moments) {
+                    Tensor y, NormBehind& behind) {
   if (net.declaring()) return;
   const auto fused =
-      record_conv_norm(net, shape, {.low = t.low, .skip = t.skip}, weight, {}, y, moments);
+      record_conv_norm(net, shape, {.low = t.low, .skip = t.skip}, weight, {}, y, behind);
   if (!fused) record_forward(net, t, weight, y);
-  net.on_backward(y, [=] {
-    const Tensor dy = net.grad(y);
-    const bool done = fused && record_conv_norm_backward_filter(net, *fused, dy, weight, {});
+  const auto backward = [=](const ConvNormGradient& gradient) {
+    const bool done = fused && record_conv_norm_backward_filter(net, *fused, gradient, weight, {});
+    const Tensor dy = dy_of(gradient);
     if (!done && weight.needs_grad()) record_backward_filter(net, t, dy, net.grad_sink(weight));
     record_backward_data(net, shape, t, dy, weight);
-  });
+  };
+  net.on_backward(y, [=] { backward({in(net.grad(y))}); });
+  if (fused && makes_dy(net, *fused, weight)) behind.backward = backward;
 }
 
 Conv2d checked(const Net& net, Tensor x, const Conv2dOptions& options) {
@@ -186,11 +193,11 @@ ConvParts conv_parts(const Net& net, Tensor x, const Conv2dOptions& options) {
 }
 
 Tensor conv2d(Net net, Tensor x, Conv2dOptions options) {
-  Moments unwanted;
-  return conv2d(net, x, options, unwanted);
+  NormBehind nothing;
+  return conv2d(net, x, options, nothing);
 }
 
-Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, Moments& moments) {
+Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, NormBehind& behind) {
   const ConvParts parts = conv_parts(net, x, options);
   if (const auto ready = conv_inference(net, x, parts, {})) return *ready;
   const ConvShape shape = parts.shape;
@@ -205,19 +212,22 @@ Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, Moments& moments)
             {"dilation", conv.dilation},
             {"groups", conv.groups}});
   if (const auto through = reads_through(net, x, shape)) {
-    record_through(net, shape, *through, weight, y, moments);
+    record_through(net, shape, *through, weight, y, behind);
     return y;
   }
-  const auto fused = record_conv_norm(net, shape, {.x = x}, weight, bias, y, moments);
+  const auto fused = record_conv_norm(net, shape, {.x = x}, weight, bias, y, behind);
   if (!fused) record_forward(net, shape, net.materialize(x), weight, bias, y);
-  net.on_backward(y, [=] {
-    Tensor dy = net.grad(y);
-    const bool done = fused && record_conv_norm_backward_filter(net, *fused, dy, weight, bias);
+  const auto backward = [=](const ConvNormGradient& gradient) {
+    const bool done =
+        fused && record_conv_norm_backward_filter(net, *fused, gradient, weight, bias);
+    const Tensor dy = dy_of(gradient);
     if (!done && weight.needs_grad())
       record_backward_filter(net, shape, net.materialize(x), dy, net.grad_sink(weight),
                              net.grad_sink(bias));
     record_backward_data(net, shape, x, dy, weight);
-  });
+  };
+  net.on_backward(y, [=] { backward({in(net.grad(y))}); });
+  if (fused && makes_dy(net, *fused, weight)) behind.backward = backward;
   return y;
 }
 

@@ -43,12 +43,27 @@ ConvNormInputs inputs_of(const Net& net, const ConvNorm& c) {
   return t;
 }
 
+// Without `run` where nothing is read through or made, or the backend has no such pass.
+ConvNormBackwardFilter backward_filter(const Net& net, const ConvNorm& c, Tensor weight,
+                                       bool makes_dy) {
+  const Backend backend = net.tape->options.backend;
+  ConvNormBackwardFilter pass;
+  if (!(c.shape.normalized || makes_dy) || !weight.needs_grad() ||
+      !prepare_conv_norm_backward_filter.filled(backend))
+    return pass;
+  ConvNormShape shape = c.shape;
+  shape.makes_dy = makes_dy;
+  Stream stream = fjord::stream(backend);
+  prepare_conv_norm_backward_filter(shape, pass, stream);
+  return pass;
+}
+
 }  // namespace
 
 std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
                                          const ConvSources& sources, Tensor weight, Tensor bias,
-                                         Tensor y, Moments& moments) {
-  const ConvNorm c{shape_of(conv, sources, bool(moments.mean)), sources};
+                                         Tensor y, NormBehind& behind) {
+  const ConvNorm c{shape_of(conv, sources, bool(behind.mean)), sources};
   const Backend backend = net.tape->options.backend;
   if (net.declaring() || !(c.shape.normalized || c.shape.moments) ||
       !prepare_conv_norm_forward.filled(backend))
@@ -60,7 +75,7 @@ std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
   ConvNormInputs t = inputs_of(net, c);
   t.weight = in(weight);
   t.bias = in(bias);
-  const Tensor mean = moments.mean, variance = moments.variance;
+  const Tensor mean = behind.mean, variance = behind.variance;
   const Tensor space = net.scratch(pass.scratch_bytes);
   net.record_step({sources.low ? "upsample_conv_forward" : "conv_forward", net.path,
                    slots_of({t.x.buffer, t.low.buffer, t.skip.buffer, weight.slot, bias.slot,
@@ -70,35 +85,35 @@ std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
                      run(t, out(y), out(mean), out(variance), data_of(space), s);
                    },
                    pass.implementation});
-  moments.made = c.shape.moments;
+  behind.made = c.shape.moments;
   return c;
 }
 
-bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& c, Tensor dy, Tensor weight,
-                                      Tensor bias) {
-  const Backend backend = net.tape->options.backend;
-  if (!c.shape.normalized || !weight.needs_grad() ||
-      !prepare_conv_norm_backward_filter.filled(backend))
-    return false;
-  ConvNormBackwardFilter pass;
-  Stream stream = fjord::stream(backend);
-  prepare_conv_norm_backward_filter(c.shape, pass, stream);
+bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& c, const ConvNormGradient& dy,
+                                      Tensor weight, Tensor bias) {
+  const ConvNormBackwardFilter pass = backward_filter(net, c, weight, bool(dy.made));
   if (!pass.run) return false;
   const Out dweight = net.grad_sink(weight), dbias = net.grad_sink(bias);
   const ConvNormInputs t = inputs_of(net, c);
   const Tensor space = net.scratch(pass.scratch_bytes);
   // dy stands where readers of a plain step look for it: second, or last.
   std::vector<Slot*> reads = slots_of({t.x.buffer, t.low.buffer, t.skip.buffer});
-  if (!c.sources.low) reads.push_back(dy.slot);
-  for (Slot* vector : slots_of({t.scale.buffer, t.shift.buffer})) reads.push_back(vector);
-  if (c.sources.low) reads.push_back(dy.slot);
-  net.record_step({c.sources.low ? "upsample_conv_backward_filter" : "conv_backward_filter",
-                   net.path, reads, slots_of({dweight.buffer, dbias.buffer, space.slot}),
-                   [=, run = std::move(pass.run)](Stream& s) {
-                     run(t, in(dy), dweight, dbias, data_of(space), s);
-                   },
-                   pass.implementation, true});
+  if (!c.sources.low) reads.push_back(slot_of(dy.value.buffer));
+  const NormGradientInputs& n = dy.norm;
+  for (Slot* slot : slots_of({t.scale.buffer, t.shift.buffer, n.raw.buffer, n.scale.buffer,
+                              n.shift.buffer, n.mean.buffer, n.inv_std.buffer, dy.sums.buffer}))
+    reads.push_back(slot);
+  if (c.sources.low) reads.push_back(slot_of(dy.value.buffer));
+  net.record_step(
+      {c.sources.low ? "upsample_conv_backward_filter" : "conv_backward_filter", net.path, reads,
+       slots_of({dweight.buffer, dbias.buffer, dy.made.buffer, space.slot}),
+       [=, run = pass.run](Stream& s) { run(t, dy, dweight, dbias, data_of(space), s); },
+       pass.implementation, !dy.made});
   return true;
+}
+
+bool makes_dy(const Net& net, const ConvNorm& c, Tensor weight) {
+  return bool(backward_filter(net, c, weight, true).run);
 }
 
 void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor dy, Tensor weight,
@@ -109,23 +124,21 @@ void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor d
       !prepare_conv_norm_backward_data.filled(backend))
     return;
   shape.act = d->act;
-  d->sum_gradient = [=, at = net.tape->steps.size() - 1](const NormGradient& g) {
+  d->sum_gradient = [=, at = net.tape->steps.size() - 1](const NormGradientInputs& norm,
+                                                         const NormGradientOutputs& to) {
     ConvNormBackwardData pass;
     Stream stream = fjord::stream(backend);
     prepare_conv_norm_backward_data(shape, pass, stream);
     if (!pass.run) return false;
-    const NormGradientInputs norm{in(g.raw),  in(g.mask),    in(g.scale), in(g.shift),
-                                  in(g.mean), in(g.inv_std), g.act};
-    const NormGradientOutputs sums{out(g.sums), g.dgamma, g.dbeta};
     const Tensor space = net.scratch(pass.scratch_bytes);
     Step& step = net.tape->steps[at];
-    step.reads = slots_of({dy.slot, weight.slot, g.raw.slot, g.mask.slot, g.scale.slot,
-                           g.shift.slot, g.mean.slot, g.inv_std.slot});
+    step.reads = slots_of({dy.slot, weight.slot, norm.raw.buffer, norm.y.buffer, norm.scale.buffer,
+                           norm.shift.buffer, norm.mean.buffer, norm.inv_std.buffer});
     step.writes = slots_of(
-        {dx.buffer, dskip.buffer, g.sums.slot, g.dgamma.buffer, g.dbeta.buffer, space.slot});
+        {dx.buffer, dskip.buffer, to.sums.buffer, to.dgamma.buffer, to.dbeta.buffer, space.slot});
     step.implementation = pass.implementation;
     step.run = [=, run = std::move(pass.run)](Stream& s) {
-      run(in(dy), in(weight), norm, dx, dskip, sums, data_of(space), s);
+      run(in(dy), in(weight), norm, dx, dskip, to, data_of(space), s);
     };
     return true;
   };

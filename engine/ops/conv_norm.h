@@ -1,5 +1,5 @@
 // A convolution between batch normalisations as one step, where the backend has that: it reads
-// through the one before, and makes the moments of the one behind.
+// through the one before, and makes the moments of the one behind, and going backward its gradient.
 #pragma once
 
 #include <optional>
@@ -9,20 +9,24 @@
 
 namespace fjord {
 
-/// Mean and biased variance of a convolution's result, by channel. `made`: by the convolution
-/// itself, so that nobody has to read its result for them.
-struct Moments {
+/// What a convolution does for the batch normalisation that alone reads its result.
+struct NormBehind {
+  /// The result's mean and biased variance, by channel; absent: not asked for. `made`: by the
+  /// convolution itself, so that nobody has to read its result for them.
   Tensor mean = {}, variance = {};
   bool made = false;
+  /// Records the convolution's backward passes, of which the first makes the result's gradient of
+  /// the one behind the normalisation. Empty where it cannot.
+  std::function<void(const ConvNormGradient&)> backward = {};
 };
 
-/// conv2d that makes these moments where the backend can; absent ones are not asked for.
-Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, Moments& moments);
-/// batch_norm of x with batch statistics that go to `moments`, or are there.
-Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const Moments& moments);
-/// Tensors for the moments of the `channels` that are normalised in net; absent where it is not
-/// training.
-Moments moments_for(const Net& net, std::int64_t channels);
+/// conv2d that does so where the backend can.
+Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, NormBehind& behind);
+/// batch_norm of x, which `behind` is of.
+Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const NormBehind& behind);
+/// With tensors for the moments of the `channels` that are normalised in net; without where it is
+/// not training.
+NormBehind norm_behind(const Net& net, std::int64_t channels);
 
 /// What a convolution sees: x, or what x is joined from. Each may be deferred.
 struct ConvSources {
@@ -40,18 +44,13 @@ struct ConvNorm {
 /// normalised, without a residual, and nobody has materialised it before: later consumers may.
 std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
                                          const ConvSources& sources, Tensor weight, Tensor bias,
-                                         Tensor y, Moments& moments);
+                                         Tensor y, NormBehind& behind);
 /// False where the forward step read nothing through or the backend has no such step; likewise.
-bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& forward, Tensor dy,
-                                      Tensor weight, Tensor bias);
+bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& forward,
+                                      const ConvNormGradient& dy, Tensor weight, Tensor bias);
+/// Whether that step can make dy.
+bool makes_dy(const Net& net, const ConvNorm& forward, Tensor weight);
 
-/// What batch_norm_backward_reduce reads beside the gradient, and makes.
-struct NormGradient {
-  Tensor raw, mask, scale, shift, mean, inv_std;
-  Tensor sums;
-  Out dgamma, dbeta;
-  Act act = Act::none;
-};
 /// Offers that the step recorded last, backward-data of dy to dx, and to dskip where there is a
 /// low, makes that as well: Deferred::sum_gradient of x, or low, where that is normalised.
 void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor dy, Tensor weight,

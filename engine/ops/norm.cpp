@@ -40,42 +40,69 @@ Tensor mask_source(Tensor y) {
   return d.residual && d.act != Act::none ? d.materialized : Tensor{};
 }
 
+// The first half of the backward pass, by the convolution that wrote y's gradient last if it can;
+// what it leaves to the second.
+ConvNormGradient record_sums(const Net& net, Tensor y, const Affine& affine,
+                             NormGradientInputs norm) {
+  const In dy = in(net.grad(y));
+  const Tensor sums = net.exact_tensor({1, 1, 2, y.c()}, "sums");
+  const Out dgamma = net.grad_sink(affine.gamma), dbeta = net.grad_sink(affine.beta);
+  // Earlier than here: what is added to has to have been stored before.
+  const bool stored = dgamma.write == Write::store && dbeta.write == Write::store;
+  const auto& by_convolution = y.slot->deferred->sum_gradient;
+  norm.y = in(mask_source(y));
+  if (stored && by_convolution && by_convolution(norm, {out(sums), dgamma, dbeta})) {
+    norm.y = {};  // what it left is masked already
+    norm.act = Act::none;
+  } else {
+    net.record(batch_norm_backward_reduce, norm.raw, norm.y, dy, norm.scale, norm.shift, norm.mean,
+               norm.inv_std, out(sums), dgamma, dbeta, norm.act);
+  }
+  return {dy, norm, in(sums)};
+}
+
+// The second half: by the backward passes of the convolution that made raw, whose gradient nobody
+// else wants, or as a pass of its own.
+void record_second_half(const Net& net, ConvNormGradient g, Tensor x, Tensor residual,
+                        const NormBehind& behind) {
+  const Tensor dz{slot_of(g.value.buffer)};
+  const bool alone = !residual || !residual.needs_grad();
+  // A mask of what was made with a residual is wanted for the residual's gradient as well.
+  if (behind.backward && !g.norm.y) {
+    g.made = out(alone ? dz : net.tensor(x.shape(), "raw.grad", Kind::gradient));
+    behind.backward(g);
+    const Out dresidual = net.grad_sink_in_place(residual, dz);
+    if (dresidual && dresidual.buffer != dz.slot) net.record(copy_forward, in(dz), dresidual);
+    return;
+  }
+  // In the kernel's order of writing: x may be its own residual.
+  const Out dx = alone ? net.grad_sink_in_place(x, dz) : net.grad_sink(x);
+  const Out dresidual = net.grad_sink(residual);
+  net.record(batch_norm_backward_apply, g.norm.raw, g.norm.y, g.value, g.norm.scale, g.norm.shift,
+             g.norm.mean, g.norm.inv_std, g.sums, dx, dresidual, g.norm.act);
+}
+
 Tensor batch_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor running_mean,
                              Tensor running_var, Tensor batches, const BatchNormOptions& options,
-                             const Moments& moments) {
-  const Tensor mean = moments.mean, variance = moments.variance;
+                             const NormBehind& behind) {
+  const Tensor mean = behind.mean, variance = behind.variance;
   Tensor inv_std = net.exact_tensor({1, 1, 1, x.c()}, "inv_std");
   Tensor raw = net.materialize(x);
-  if (!moments.made) net.record(batch_norm_statistics, in(raw), out(mean), out(variance));
+  if (!behind.made) net.record(batch_norm_statistics, in(raw), out(mean), out(variance));
   net.record(batch_norm_finalize, in(mean), in(variance), in(affine.gamma), in(affine.beta),
              inout(running_mean), inout(running_var), inout(batches), out(affine.scale),
              out(affine.shift), out(inv_std), x.shape().pixels(), options.norm);
   for (const Tensor& running : {running_mean, running_var, batches})
     running.slot->parameter->momentum = options.norm.momentum;
   Tensor y = deferred_normalized(net, x, raw, affine, options);
-  const Act act = options.act;
-  const Tensor residual = options.residual;
-  net.on_backward(y, [=] {
-    Tensor dy = net.grad(y), mask = mask_source(y);
-    Tensor sums = net.exact_tensor({1, 1, 2, x.c()}, "sums");
-    const Out dgamma = net.grad_sink(affine.gamma), dbeta = net.grad_sink(affine.beta);
-    // Earlier than here: what is added to has to have been stored before.
-    const bool stored = dgamma.write == Write::store && dbeta.write == Write::store;
-    const auto& by_convolution = y.slot->deferred->sum_gradient;
-    const bool made = stored && by_convolution &&
-                      by_convolution({raw, mask, affine.scale, affine.shift, mean, inv_std, sums,
-                                      dgamma, dbeta, act});
-    if (!made)
-      net.record(batch_norm_backward_reduce, in(raw), in(mask), in(dy), in(affine.scale),
-                 in(affine.shift), in(mean), in(inv_std), out(sums), dgamma, dbeta, act);
-    // In the kernel's order of writing: x may be its own residual.
-    const bool alone = !residual || !residual.needs_grad();
-    const Out dx = alone ? net.grad_sink_in_place(x, dy) : net.grad_sink(x);
-    const Out dresidual = net.grad_sink(residual);
-    // What the convolution left is masked already.
-    net.record(batch_norm_backward_apply, in(raw), in(made ? Tensor{} : mask), in(dy),
-               in(affine.scale), in(affine.shift), in(mean), in(inv_std), in(sums), dx, dresidual,
-               made ? Act::none : act);
+  const NormGradientInputs norm{.raw = in(raw),
+                                .scale = in(affine.scale),
+                                .shift = in(affine.shift),
+                                .mean = in(mean),
+                                .inv_std = in(inv_std),
+                                .act = options.act};
+  net.on_backward(y, [=, residual = options.residual] {
+    record_second_half(net, record_sums(net, y, affine, norm), x, residual, behind);
   });
   return y;
 }
@@ -101,20 +128,20 @@ Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor r
 
 }  // namespace
 
-Moments moments_for(const Net& net, std::int64_t channels) {
+NormBehind norm_behind(const Net& net, std::int64_t channels) {
   if (!net.training()) return {};
   const Shape vector{1, 1, 1, channels};
   return {net.exact_tensor(vector, "mean"), net.exact_tensor(vector, "variance")};
 }
 
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
-  return batch_norm(net, x, options, moments_for(net, x.c()));
+  return batch_norm(net, x, options, norm_behind(net, x.c()));
 }
 
-Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const Moments& moments) {
+Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const NormBehind& behind) {
   if (const Act act = options.act; act != Act::none && act != Act::relu) {
     options.act = Act::none;
-    return activate(net, batch_norm(net, x, options, moments), act);
+    return activate(net, batch_norm(net, x, options, behind), act);
   }
   check(!options.residual || options.residual.shape() == x.shape(), net.path,
         "batch_norm of {} got a residual of {}", to_string(x.shape()),
@@ -129,7 +156,7 @@ Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const Moments& mo
   Tensor batches = net.counter("num_batches_tracked");
   const Tensor y =
       net.training() ? batch_statistics_norm(net, x, affine, running_mean, running_var, batches,
-                                             options, moments)
+                                             options, behind)
                      : running_statistics_norm(net, x, affine, running_mean, running_var, options);
   net.word("batch_norm",
            {x, affine.gamma, affine.beta, running_mean, running_var, options.residual}, y,
@@ -162,11 +189,11 @@ Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options) {
   }
   if (const auto ready = conv_bn_inference(net, x, options)) return *ready;
   const Net norm_net = net / options.norm_name;
-  Moments moments = moments_for(norm_net, options.conv.channels);
-  Tensor raw = conv2d(net / options.conv_name, x, options.conv, moments);
+  NormBehind behind = norm_behind(norm_net, options.conv.channels);
+  Tensor raw = conv2d(net / options.conv_name, x, options.conv, behind);
   return batch_norm(norm_net, raw,
                     {.norm = options.norm, .act = options.act, .residual = options.residual},
-                    moments);
+                    behind);
 }
 
 }  // namespace fjord

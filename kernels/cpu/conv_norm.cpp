@@ -39,15 +39,15 @@ void prepare_forward(const ConvNormShape& shape, ConvNormForward& pass, Stream&)
 
 void prepare_backward_filter(const ConvNormShape& shape, ConvNormBackwardFilter& pass, Stream&) {
   if (!computed(shape)) return;
-  if (outputs_are_few(shape))
+  if (outputs_are_few(shape) && !shape.makes_dy)
     pass = few_outputs_norm_backward_filter(shape);
   else if (winograd_takes(shape))
     pass = winograd_norm_backward_filter(shape);
   if (!shape.conv.bias || !pass.run) return;
-  pass.run = [run = std::move(pass.run)](const ConvNormInputs& t, In dy, Out dweight, Out dbias,
-                                         void* scratch, Stream& s) {
+  pass.run = [run = std::move(pass.run)](const ConvNormInputs& t, const ConvNormGradient& dy,
+                                         Out dweight, Out dbias, void* scratch, Stream& s) {
     if (dweight) run(t, dy, dweight, {}, scratch, s);
-    if (dbias) bias_gradient(dy, dbias);
+    if (dbias) bias_gradient(dy.made ? In{dy.made.buffer} : dy.value, dbias);
   };
 }
 

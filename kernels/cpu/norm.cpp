@@ -110,20 +110,10 @@ void apply(In x, In scale, In shift, In residual, Out y, Act act, Stream&) {
   });
 }
 
-// The arguments that all backward passes share, moved to a chunk's first value.
-NormBackward at_chunk(NormBackward a, std::int64_t at) {
-  if (a.x) a.x += at;
-  if (a.y) a.y += at;
-  a.dy += at;
-  if (a.dx) a.dx += at;
-  if (a.dresidual) a.dresidual += at;
-  return a;
-}
-
 void run_chunks(Shape shape, const NormBackward& a, void (*loop)(Rows, const NormBackward&)) {
   const Chunks chunks = pixel_chunks(shape);
   parallel_for(chunks.pieces(), [&](std::int64_t i) {
-    loop({chunks.length(i), shape.c}, at_chunk(a, chunks.begin(i) * shape.c));
+    loop({chunks.length(i), shape.c}, moved(a, chunks.begin(i) * shape.c));
   });
 }
 
@@ -141,8 +131,8 @@ void backward_reduce(In x, In y, In dy, In scale, In shift, In mean, In inv_std,
   double* partial = partial_sums(chunks.pieces() * 2 * channels);
   parallel_for(chunks.pieces(), [&](std::int64_t i) {
     double* own = partial + 2 * i * channels;
-    loops().norm_backward_sums({chunks.length(i), channels},
-                               at_chunk(a, chunks.begin(i) * channels), own, own + channels);
+    loops().norm_backward_sums({chunks.length(i), channels}, moved(a, chunks.begin(i) * channels),
+                               own, own + channels);
   });
   for (std::int64_t i = 1; i < chunks.pieces(); ++i)
     for (std::int64_t c = 0; c < 2 * channels; ++c) partial[c] += partial[2 * i * channels + c];
@@ -156,12 +146,7 @@ void backward_apply(In x, In y, In dy, In scale, In shift, In mean, In inv_std, 
   const std::int64_t channels = x.shape().c;
   thread_local std::vector<float> constants;
   constants.resize(index(2 * channels));
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const double count = static_cast<double>(x.shape().pixels());
-    constants[index(c)] = static_cast<float>(sums.as<float>()[c] / count);
-    constants[index(channels + c)] =
-        static_cast<float>(sums.as<float>()[channels + c] / count * inv_std.as<float>()[c]);
-  }
+  put_means(sums, inv_std, x.shape().pixels(), constants.data(), constants.data() + channels);
   run_chunks(x.shape(),
              {.x = x.as<float>(),
               .y = optional(y),

@@ -1,7 +1,8 @@
-// How sums by channel become what batch normalisation's backward pass leaves.
+// How sums by channel become what batch normalisation's backward pass leaves, and its second half.
 #pragma once
 
 #include "kernels/conv_norm.h"
+#include "kernels/cpu/loops.h"
 
 namespace fjord {
 
@@ -21,6 +22,26 @@ inline void put_gradient_sums(const NormGradientOutputs& to, std::int64_t channe
   put(to.sums, channels + c, dz_xhat);
   put(to.dbeta, c, dz);
   put(to.dgamma, c, dz_xhat);
+}
+
+/// What the second half takes off of x's and dz's channels, from their sums over `count` pixels.
+inline void put_means(In sums, In inv_std, std::int64_t count, float* mean_dz, float* slope) {
+  const std::int64_t channels = inv_std.shape().c;
+  const auto n = static_cast<double>(count);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    mean_dz[c] = static_cast<float>(sums.as<float>()[c] / n);
+    slope[c] = static_cast<float>(sums.as<float>()[channels + c] / n * inv_std.as<float>()[c]);
+  }
+}
+
+/// The arguments that all backward passes share, moved to the value `at`.
+inline NormBackward moved(NormBackward a, std::int64_t at) {
+  if (a.x) a.x += at;
+  if (a.y) a.y += at;
+  a.dy += at;
+  if (a.dx) a.dx += at;
+  if (a.dresidual) a.dresidual += at;
+  return a;
 }
 
 }  // namespace fjord

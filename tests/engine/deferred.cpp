@@ -300,6 +300,17 @@ TEST_CASE("a convolution sums the gradient for the normalisation before it, wher
   CHECK(steps_behind(16, conv_first, "batch_norm_backward_reduce") == 1);
 }
 
+TEST_CASE("a filter's pass makes the gradient before a normalisation, but for a residual's mask") {
+  channels = 16;
+  const auto residual = [](Net net, Tensor x) { return fused_block(net / "r", x, Act::relu, x); };
+  const auto both = [=](Net net, Tensor x) { return conv(net, residual(net, x)); };
+  CHECK(steps_behind(16, conv, "batch_norm_backward_apply") == 0);
+  CHECK(steps_behind(8, conv, "batch_norm_backward_apply") == 1);  // not Winograd's
+  CHECK(steps_behind(16, residual, "batch_norm_backward_apply") == 1);
+  CHECK(steps_behind(16, both, "batch_norm_backward_apply") == 0);
+  channels = 4;
+}
+
 TEST_CASE("a convolution reads through an enlarged image of exactly twice the size") {
   enable_reference_kernels();
   for (const char* op :

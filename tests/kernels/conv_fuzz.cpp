@@ -133,8 +133,10 @@ void add_inference(std::vector<OpCase>& cases, std::uint32_t i) {
 
 void add_norm(std::vector<OpCase>& cases, std::uint32_t i) {
   cases.push_back(norm_forward_case(drawn_norm(i)));
-  cases.push_back(norm_backward_filter_case(drawn_norm(i), i % 2 ? Write::add : Write::store));
   const Write mode = i % 2 ? Write::add : Write::store;
+  cases.push_back(norm_backward_filter_case(drawn_norm(i), mode));
+  cases.push_back(norm_backward_filter_case(drawn_norm(i), mode,
+                                            MadeDy{i % 4 < 2 ? Act::relu : Act::none, i % 3 == 0}));
   cases.push_back(norm_backward_data_case(drawn_norm(i), {mode, i % 4 < 2, mode}));
 }
 

@@ -25,7 +25,14 @@ struct NormLayer {
 ConvNormShape conv_norm_shape(const NormLayer& layer, DType dtype, ConvMath math = ConvMath::exact);
 
 OpCase norm_forward_case(const NormLayer& layer);
-OpCase norm_backward_filter_case(const NormLayer& layer, Write mode);
+/// How backward-filter makes dy of the gradient behind a normalisation: of which activation, and
+/// whether where that was.
+struct MadeDy {
+  Act act = Act::none;
+  bool in_place = false;
+};
+OpCase norm_backward_filter_case(const NormLayer& layer, Write mode,
+                                 std::optional<MadeDy> made = {});
 
 /// How backward-data leaves gradients to the normalisation before it.
 struct NormGradients {

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/norm.h"
+#include "kernels/pointwise.h"
 #include "kernels/spatial.h"
 #include "tests/kernels/conv_case.h"
 
@@ -107,20 +108,47 @@ void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
   if (l.moments) batch_norm_statistics(In{t.out("y").buffer}, mean, variance, stream);
 }
 
-void run_backward_filter(const NormLayer& l, Operands& t, Stream& stream) {
-  const ConvNormShape s = conv_norm_shape(l, t.dtype("dy"), math_on(stream, l.bf16));
+ConvNormGradient gradient_of(const std::optional<MadeDy>& made, Operands& t, Stream& stream) {
+  if (!made) return {t.in("dy")};
+  const Out to = t.out("made");
+  if (made->in_place) copy_forward(t.in("dy"), to, stream);
+  return {made->in_place ? In{to.buffer} : t.in("dy"),
+          {.raw = t.in("raw"),
+           .scale = t.in("raw.scale"),
+           .shift = t.in("raw.shift"),
+           .mean = t.in("mean"),
+           .inv_std = t.in("inv_std"),
+           .act = made->act},
+          t.in("sums"),
+          to};
+}
+
+// The gradient that the convolution is given, where the operations run one by one.
+In given(const ConvNormGradient& g, Stream& stream) {
+  if (!g.made) return g.value;
+  const NormGradientInputs& n = g.norm;
+  batch_norm_backward_apply(n.raw, n.y, g.value, n.scale, n.shift, n.mean, n.inv_std, g.sums,
+                            g.made, {}, n.act, stream);
+  return {g.made.buffer};
+}
+
+void run_backward_filter(const NormLayer& l, const std::optional<MadeDy>& made, Operands& t,
+                         Stream& stream) {
+  ConvNormShape s = conv_norm_shape(l, t.dtype("dy"), math_on(stream, l.bf16));
+  s.makes_dy = made.has_value();
   const ConvNormInputs inputs = inputs_of(t);
+  const ConvNormGradient gradient = gradient_of(made, t, stream);
   const auto pass =
       prepared(prepare_conv_norm_backward_filter, l, s, stream, winograd_norm_backward_filter);
   if (pass.run) {
     void* scratch = t.scratch(pass.scratch_bytes);
-    return pass.run(inputs, t.in("dy"), t.out("dweight"), t.out("dbias"), scratch, stream);
+    return pass.run(inputs, gradient, t.out("dweight"), t.out("dbias"), scratch, stream);
   }
   ConvBackwardFilter conv;
   prepare_conv_backward_filter(s.conv, conv, stream);
   void* scratch = t.scratch(conv.scratch_bytes);
-  conv.run(seen(s, inputs, t, stream), t.in("dy"), t.out("dweight"), t.out("dbias"), scratch,
-           stream);
+  conv.run(seen(s, inputs, t, stream), given(gradient, stream), t.out("dweight"), t.out("dbias"),
+           scratch, stream);
 }
 
 // In f32 alone: a card leaves these layers out, and what runs there has cases in 16 bits.
@@ -143,6 +171,21 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
   return c;
 }
 
+// The sums are as large as those of all values can be, so that what they add to each of them
+// counts.
+void add_made_gradient(OpCase& c, const MadeDy& made, const ConvNormShape& s) {
+  c.what += made.act == Act::relu ? " makes dy relu" : " makes dy";
+  c.what += made.in_place ? " in place" : "";
+  c.tensors.push_back(read("raw", s.conv.y));
+  c.tensors.push_back(write("made", s.conv.y));
+  for (const char* vector : {"raw.scale", "raw.shift", "mean", "inv_std"})
+    c.tensors.push_back(read(vector, {1, 1, 1, s.conv.y.c}));
+  const auto count = static_cast<double>(s.conv.y.pixels());
+  c.tensors.push_back(read("sums", {1, 1, 2, s.conv.y.c}, [count](std::int64_t i) {
+    return static_cast<float>(uniform(20, i, -count, count));
+  }));
+}
+
 }  // namespace
 
 OpCase norm_forward_case(const NormLayer& l) {
@@ -161,14 +204,15 @@ OpCase norm_forward_case(const NormLayer& l) {
   return c;
 }
 
-OpCase norm_backward_filter_case(const NormLayer& l, Write mode) {
+OpCase norm_backward_filter_case(const NormLayer& l, Write mode, std::optional<MadeDy> made) {
   const ConvNormShape s = conv_norm_shape(l, DType::f32);
   OpCase c = named("conv_norm_backward_filter", l, s, s.conv.y.pixels());
   c.what += mode == Write::add ? " added" : "";
   c.tensors.push_back(read("dy", s.conv.y));
   c.tensors.push_back(write("dweight", s.conv.weight, mode));
   if (l.bias && !l.winograd) c.tensors.push_back(write("dbias", {1, 1, 1, l.outputs}, mode));
-  c.run = [l](Operands& t, Stream& stream) { run_backward_filter(l, t, stream); };
+  if (made) add_made_gradient(c, *made, s);
+  c.run = [l, made](Operands& t, Stream& stream) { run_backward_filter(l, made, t, stream); };
   return c;
 }
 
@@ -183,12 +227,15 @@ std::vector<OpCase> conv_norm_cases() {
     cases.push_back(norm_forward_case(layer));
     cases.push_back(norm_backward_filter_case(layer, Write::store));
     cases.push_back(norm_backward_filter_case(layer, Write::add));
+    cases.push_back(norm_backward_filter_case(layer, Write::store, MadeDy{}));
+    cases.push_back(norm_backward_filter_case(layer, Write::add, MadeDy{Act::relu, true}));
     layer.act = Act::none;
     layer.moments = false;
     cases.push_back(norm_forward_case(layer));
     layer.normalized = false;
     layer.moments = true;
     cases.push_back(norm_forward_case(layer));
+    cases.push_back(norm_backward_filter_case(layer, Write::store, MadeDy{Act::relu}));
     if (layer.skip == 0) return;
     cases.push_back(norm_backward_data_case(layer, {Write::store, false, Write::add}));
     cases.push_back(norm_backward_data_case(layer, {Write::add, true, Write::store}));

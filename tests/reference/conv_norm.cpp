@@ -38,9 +38,14 @@ void forward(const ConvNormShape& shape, const ConvNormInputs& t, Out y, Out mea
   if (shape.moments) batch_norm_statistics(In{y.buffer}, mean, variance, stream);
 }
 
-void backward_filter(const ConvNormShape& shape, const ConvNormInputs& t, In dy, Out dweight,
-                     Out dbias, Stream& stream) {
+void backward_filter(const ConvNormShape& shape, const ConvNormInputs& t, const ConvNormGradient& g,
+                     Out dweight, Out dbias, Stream& stream) {
   const Seen seen(shape, t, stream);
+  const NormGradientInputs& n = g.norm;
+  if (g.made)
+    batch_norm_backward_apply(n.raw, n.y, g.value, n.scale, n.shift, n.mean, n.inv_std, g.sums,
+                              g.made, {}, n.act, stream);
+  const In dy = g.made ? In{g.made.buffer} : g.value;
   ConvBackwardFilter conv;
   prepare_conv_backward_filter(shape.conv, conv, stream);
   conv.run(seen.image, dy, dweight, dbias, nullptr, stream);
@@ -77,10 +82,10 @@ void fill_conv_norm() {
   };
   prepare_conv_norm_backward_filter.reference = [](const ConvNormShape& shape,
                                                    ConvNormBackwardFilter& pass, Stream&) {
-    pass = {"reference", 0,
-            [shape](const ConvNormInputs& t, In dy, Out dweight, Out dbias, void*, Stream& stream) {
-              backward_filter(shape, t, dy, dweight, dbias, stream);
-            }};
+    pass = {
+        "reference", 0,
+        [shape](const ConvNormInputs& t, const ConvNormGradient& dy, Out dweight, Out dbias, void*,
+                Stream& stream) { backward_filter(shape, t, dy, dweight, dbias, stream); }};
   };
   prepare_conv_norm_backward_data.reference = [](const ConvNormShape& shape,
                                                  ConvNormBackwardData& pass, Stream&) {

@@ -151,12 +151,12 @@ ConvNormForward few_outputs_norm_forward(const ConvNormShape& shape) {
 
 ConvNormBackwardFilter few_outputs_norm_backward_filter(const ConvNormShape& shape) {
   const int workers = threads();
-  return {
-      kNormName, scratch_bytes(shape, workers),
-      [shape, workers](const ConvNormInputs& t, In dy, Out dweight, Out, void* scratch, Stream&) {
-        backward_filter(shape.conv, t, shape.act, dy, dweight,
-                        {workers, static_cast<float*>(scratch)});
-      }};
+  return {kNormName, scratch_bytes(shape, workers),
+          [shape, workers](const ConvNormInputs& t, const ConvNormGradient& dy, Out dweight, Out,
+                           void* scratch, Stream&) {
+            backward_filter(shape.conv, t, shape.act, dy.value, dweight,
+                            {workers, static_cast<float*>(scratch)});
+          }};
 }
 
 }  // namespace fjord

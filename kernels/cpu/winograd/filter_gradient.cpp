@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/winograd/passes.h"
 
@@ -50,6 +51,22 @@ FilterGradient::Operands FilterGradient::operands(float* data) const {
           {data + kWinogradPoints * gradient_plane_, pixel_plane_, slots_, panels_.vectors, true}};
 }
 
+// The rows of tiles, of all images, that a range lies in.
+Range FilterGradient::rows_of(Range tiles) const {
+  return {tiles.begin / tiles_.columns, divide_up(tiles.end, tiles_.columns)};
+}
+
+// The gradients of those tiles that lie in a row.
+void FilterGradient::make(const NormBackward& gradient, Range tiles, std::int64_t row) const {
+  const Tiles::Place first = tiles_.at(std::max(tiles.begin, row * tiles_.columns));
+  const Tiles::Place last = tiles_.at(std::min(tiles.end, (row + 1) * tiles_.columns) - 1);
+  const std::int64_t pixels = std::min(last.x + kWinogradTile, y_.w) - first.x;
+  for (std::int64_t y = first.y; y < std::min(first.y + kWinogradTile, y_.h); ++y) {
+    const std::int64_t pixel = (first.image * y_.h + y) * y_.w + first.x;
+    loops().norm_backward_apply({pixels, y_.c}, moved(gradient, pixel * y_.c));
+  }
+}
+
 // The tiles of one slot; the last is filled up with zeros.
 void FilterGradient::to_points(const Operands& to, const Source& x, const float* dy, Range tiles,
                                std::int64_t slot) const {
@@ -71,7 +88,7 @@ void FilterGradient::accumulate(const Operands& from, std::int64_t slots, std::i
                       to + k * panels_.width, first);
 }
 
-void FilterGradient::run(const Source& x, const float* dy, Out dweight, float* scratch) const {
+void FilterGradient::run(const Source& x, const Gradient& dy, Out dweight, float* scratch) const {
   if (pieces_ > 1)
     sum_apart(x, dy, scratch);
   else
@@ -80,7 +97,7 @@ void FilterGradient::run(const Source& x, const float* dy, Out dweight, float* s
 }
 
 // Small sums: one for each piece of the tiles, by one thread.
-void FilterGradient::sum_apart(const Source& x, const float* dy, float* scratch) const {
+void FilterGradient::sum_apart(const Source& x, const Gradient& dy, float* scratch) const {
   parallel_pieces(pieces_, workers_, [&](std::size_t piece, int worker) {
     const Range own = part(tiles_.count, pieces_, static_cast<std::int64_t>(piece));
     float* sums =
@@ -91,7 +108,9 @@ void FilterGradient::sum_apart(const Source& x, const float* dy, float* scratch)
       Range block = part(own.size(), blocks, i);
       block = {own.begin + block.begin, own.begin + block.end};
       const std::int64_t slots = slots_of(block);
-      for (std::int64_t slot = 0; slot < slots; ++slot) to_points(held, x, dy, block, slot);
+      const Range rows = dy.made_by ? rows_of(block) : Range{};
+      for (std::int64_t row = rows.begin; row < rows.end; ++row) make(*dy.made_by, block, row);
+      for (std::int64_t slot = 0; slot < slots; ++slot) to_points(held, x, dy.dy, block, slot);
       for (std::int64_t point = 0; point < kWinogradPoints; ++point)
         for (std::int64_t panel = 0; panel < panels_.count; ++panel)
           accumulate(held, slots, point, panel, sums, i == 0);
@@ -100,13 +119,16 @@ void FilterGradient::sum_apart(const Source& x, const float* dy, float* scratch)
 }
 
 // Large sums: one, of which each thread takes points and panels.
-void FilterGradient::sum_together(const Source& x, const float* dy, float* scratch) const {
+void FilterGradient::sum_together(const Source& x, const Gradient& dy, float* scratch) const {
   const Operands held = operands(scratch + operands_at_);
   const std::int64_t blocks = divide_up(tiles_.count, block_);
   for (std::int64_t i = 0; i < blocks; ++i) {
     const Range block = part(tiles_.count, blocks, i);
     const std::int64_t slots = slots_of(block);
-    parallel_for(slots, [&](std::int64_t slot) { to_points(held, x, dy, block, slot); });
+    const Range rows = dy.made_by ? rows_of(block) : Range{};
+    parallel_for(rows.size(),
+                 [&](std::int64_t row) { make(*dy.made_by, block, rows.begin + row); });
+    parallel_for(slots, [&](std::int64_t slot) { to_points(held, x, dy.dy, block, slot); });
     parallel_pieces(kWinogradPoints * panels_.count, workers_, [&](std::size_t task, int) {
       const auto t = static_cast<std::int64_t>(task);
       accumulate(held, slots, t / panels_.count, t % panels_.count, scratch + sums_at_, i == 0);

@@ -3,9 +3,17 @@
 #pragma once
 
 #include "kernels/conv.h"
+#include "kernels/cpu/loops.h"
 #include "kernels/cpu/winograd/layout.h"
 
 namespace fjord::winograd {
+
+/// dy, and where it is not there yet what makes it (Loops::norm_backward_apply): then a block of
+/// tiles at a time, which the transform finds in the cache.
+struct Gradient {
+  const float* dy = nullptr;
+  const NormBackward* made_by = nullptr;  // whose dx it is
+};
 
 class FilterGradient {
  public:
@@ -14,20 +22,22 @@ class FilterGradient {
   FilterGradient(const ConvShape& shape, int workers, std::int64_t low_channels = 0);
 
   std::size_t scratch_bytes() const { return layout_.bytes(); }
-  void run(const Source& x, const float* dy, Out dweight, float* scratch) const;
+  void run(const Source& x, const Gradient& dy, Out dweight, float* scratch) const;
 
  private:
   struct Operands {
     PixelPoints gradients, pixels;
   };
   Operands operands(float* data) const;
+  Range rows_of(Range tiles) const;
+  void make(const NormBackward& gradient, Range tiles, std::int64_t row) const;
   std::int64_t slots_of(Range tiles) const { return divide_up(tiles.size(), loops_.packed); }
   void to_points(const Operands& to, const Source& x, const float* dy, Range tiles,
                  std::int64_t slot) const;
   void accumulate(const Operands& from, std::int64_t slots, std::int64_t point, std::int64_t panel,
                   float* sums, bool first) const;
-  void sum_apart(const Source& x, const float* dy, float* scratch) const;
-  void sum_together(const Source& x, const float* dy, float* scratch) const;
+  void sum_apart(const Source& x, const Gradient& dy, float* scratch) const;
+  void sum_together(const Source& x, const Gradient& dy, float* scratch) const;
   void to_filters(const float* sums, Out dweight) const;
 
   const Input x_;

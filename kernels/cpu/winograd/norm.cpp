@@ -1,6 +1,7 @@
 // Convolutions between batch normalisations as Winograd passes.
 #include <memory>
 
+#include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/winograd/convolution.h"
 #include "kernels/cpu/winograd/filter_gradient.h"
 #include "kernels/cpu/winograd/passes.h"
@@ -18,6 +19,23 @@ Source source_of(const ConvNormInputs& t, Act act) {
           values(t.low),
           values(t.skip),
           {values(t.scale), values(t.shift), act == Act::relu}};
+}
+
+// What makes dy of dz, with two values of each channel that are found first.
+NormBackward second_half(const ConvNormGradient& dy, float* means) {
+  const NormGradientInputs& t = dy.norm;
+  const Shape y = dy.value.shape();
+  put_means(dy.sums, t.inv_std, y.pixels(), means, means + y.c);
+  return {.x = values(t.raw),
+          .y = nullptr,
+          .dy = values(dy.value),
+          .scale = values(t.scale),
+          .shift = values(t.shift),
+          .mean = values(t.mean),
+          .mean_dz = means,
+          .slope = means + y.c,
+          .dx = values(dy.made),
+          .relu = t.act == Act::relu};
 }
 
 std::int64_t low_channels(const ConvNormShape& s) { return s.low.n == 0 ? 0 : s.low.c; }
@@ -49,10 +67,16 @@ ConvNormForward winograd_norm_forward(const ConvNormShape& s) {
 
 ConvNormBackwardFilter winograd_norm_backward_filter(const ConvNormShape& s) {
   const auto layer = std::make_shared<FilterGradient>(s.conv, threads(), low_channels(s));
-  return {name_of(s, false), layer->scratch_bytes(),
-          [layer, act = s.act](const ConvNormInputs& t, In dy, Out dweight, Out, void* scratch,
-                               Stream&) {
-            layer->run(source_of(t, act), dy.as<float>(), dweight, static_cast<float*>(scratch));
+  Layout layout;
+  const std::int64_t means = layout.take(s.makes_dy ? 2 * s.conv.y.c : 0), own = layout.floats;
+  return {name_of(s, false) + (s.makes_dy ? ", makes dy" : ""),
+          layout.bytes() + layer->scratch_bytes(),
+          [=, makes = s.makes_dy, act = s.act](const ConvNormInputs& t, const ConvNormGradient& dy,
+                                               Out dweight, Out, void* scratch, Stream&) {
+            auto* floats = static_cast<float*>(scratch);
+            if (!makes) return layer->run(source_of(t, act), {values(dy.value)}, dweight, floats);
+            const NormBackward made_by = second_half(dy, floats + means);
+            layer->run(source_of(t, act), {made_by.dx, &made_by}, dweight, floats + own);
           }};
 }
 

@@ -59,7 +59,7 @@ UpsampleConvBackwardFilter winograd_upsample_backward_filter(const UpsampleConvS
   const auto layer = std::make_shared<FilterGradient>(shape, threads(), s.low.c);
   return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In low, In skip, In dy, Out dweight, void* scratch, Stream&) {
-            layer->run(parts(low, skip), dy.as<float>(), dweight, static_cast<float*>(scratch));
+            layer->run(parts(low, skip), {dy.as<float>()}, dweight, static_cast<float*>(scratch));
           }};
 }
 

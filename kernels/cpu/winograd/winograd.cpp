@@ -71,7 +71,8 @@ ConvBackwardFilter winograd_backward_filter(const ConvShape& s) {
   const auto layer = std::make_shared<FilterGradient>(s, threads());
   return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In x, In dy, Out dweight, Out, void* scratch, Stream&) {
-            layer->run({.x = x.as<float>()}, dy.as<float>(), dweight, static_cast<float*>(scratch));
+            layer->run({.x = x.as<float>()}, {dy.as<float>()}, dweight,
+                       static_cast<float*>(scratch));
           }};
 }
 
