@@ -52,9 +52,9 @@ struct NormGradientOutputs {
   Out sums = {}, dgamma = {}, dbeta = {};
 };
 
-/// dy; or with makes_dy the gradient behind the normalisation of y, dz. Of that, norm (without y)
-/// and sums dy is made as it is read, as by batch_norm_backward_apply, and stored, perhaps where dz
-/// was.
+/// Without makes_dy `value` is dy. With it `value` is dz, the gradient behind y's normalisation: of
+/// dz, norm (without its y) and sums the pass computes dy as batch_norm_backward_apply does, and
+/// stores it in `made`, which may be where dz is. dweight is then asked for.
 struct ConvNormGradient {
   In value;
   NormGradientInputs norm = {};

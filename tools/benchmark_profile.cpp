@@ -1,8 +1,10 @@
 // fjord-bench --profile: where the time of a step goes, by kind of work and by layer, and what it
 // moves.
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "tools/benchmark.h"
 #include "tools/roofline.h"
@@ -18,27 +20,27 @@ struct Row {
   double bytes = 0;
 };
 
-// A step one by one and a step as a whole in turns, since a machine's speed drifts.
-struct Profile {
-  std::vector<double> seconds;  // of each step of the tape, and of the optimizer: a run whose sum
-                                // is the median of all
-  double sum = 0, whole = 0;  // of them; of a step as a whole, the median
+// Of one turn: a step one by one, then a step as a whole.
+struct Turn {
+  std::vector<double> seconds;  // of each step of the tape, and of the optimizer
+  double sum = 0;               // of these
+  double whole = 0;
 };
 
-Profile measured(const BenchSettings& s, Recorded& recorded) {
-  std::vector<std::pair<double, std::vector<double>>> runs;
-  std::vector<double> wholes;
+// The turn whose sum beside its whole is the median of all: a machine's speed drifts between turns.
+Turn measured(const BenchSettings& s, Recorded& recorded) {
+  std::vector<Turn> turns;
   for (int i = 0; i < s.steps; ++i) {
-    std::vector<double> seconds = recorded.step_seconds();
-    runs.emplace_back(std::accumulate(seconds.begin(), seconds.end(), 0.0), std::move(seconds));
+    Turn turn{recorded.step_seconds()};
+    turn.sum = std::accumulate(turn.seconds.begin(), turn.seconds.end(), 0.0);
     const auto start = BenchClock::now();
     recorded.run();
-    wholes.push_back(seconds_since(start));
+    turn.whole = seconds_since(start);
+    turns.push_back(std::move(turn));
   }
-  std::sort(runs.begin(), runs.end());
-  std::sort(wholes.begin(), wholes.end());
-  auto& [sum, seconds] = runs[runs.size() / 2];
-  return {std::move(seconds), sum, median_of(wholes)};
+  std::sort(turns.begin(), turns.end(),
+            [](const Turn& a, const Turn& b) { return a.sum / a.whole < b.sum / b.whole; });
+  return turns[turns.size() / 2];
 }
 
 std::string kind_of(const Step& step) {

@@ -7,7 +7,7 @@ namespace fjord {
 
 namespace {
 
-// Once the filter's pass has run.
+// What the filter's pass has made, or was given.
 Tensor dy_of(const ConvNormGradient& g) {
   return {slot_of(g.made ? g.made.buffer : g.value.buffer)};
 }
@@ -136,20 +136,25 @@ void record_backward_data(const Net& net, ConvShape joined, Through t, Tensor dy
   offer_norm_gradient(net, shape, t.low, dy, weight, dlow, dskip);
 }
 
+// y's gradient goes to `backward`, or the normalisation behind hands over its own.
+void on_backward(const Net& net, const std::optional<ConvNorm>& fused, Tensor weight, Tensor y,
+                 NormBehind& behind, std::function<void(const ConvNormGradient&)> backward) {
+  net.on_backward(y, [=] { backward({in(net.grad(y))}); });
+  if (fused && behind.mean && makes_dy(net, *fused, weight)) behind.backward = std::move(backward);
+}
+
 void record_through(const Net& net, const ConvShape& shape, const Through& t, Tensor weight,
                     Tensor y, NormBehind& behind) {
   if (net.declaring()) return;
   const auto fused =
       record_conv_norm(net, shape, {.low = t.low, .skip = t.skip}, weight, {}, y, behind);
   if (!fused) record_forward(net, t, weight, y);
-  const auto backward = [=](const ConvNormGradient& gradient) {
+  on_backward(net, fused, weight, y, behind, [=](const ConvNormGradient& gradient) {
     const bool done = fused && record_conv_norm_backward_filter(net, *fused, gradient, weight, {});
     const Tensor dy = dy_of(gradient);
     if (!done && weight.needs_grad()) record_backward_filter(net, t, dy, net.grad_sink(weight));
     record_backward_data(net, shape, t, dy, weight);
-  };
-  net.on_backward(y, [=] { backward({in(net.grad(y))}); });
-  if (fused && makes_dy(net, *fused, weight)) behind.backward = backward;
+  });
 }
 
 Conv2d checked(const Net& net, Tensor x, const Conv2dOptions& options) {
@@ -217,7 +222,7 @@ Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, NormBehind& behin
   }
   const auto fused = record_conv_norm(net, shape, {.x = x}, weight, bias, y, behind);
   if (!fused) record_forward(net, shape, net.materialize(x), weight, bias, y);
-  const auto backward = [=](const ConvNormGradient& gradient) {
+  on_backward(net, fused, weight, y, behind, [=](const ConvNormGradient& gradient) {
     const bool done =
         fused && record_conv_norm_backward_filter(net, *fused, gradient, weight, bias);
     const Tensor dy = dy_of(gradient);
@@ -225,9 +230,7 @@ Tensor conv2d(Net net, Tensor x, const Conv2dOptions& options, NormBehind& behin
       record_backward_filter(net, shape, net.materialize(x), dy, net.grad_sink(weight),
                              net.grad_sink(bias));
     record_backward_data(net, shape, x, dy, weight);
-  };
-  net.on_backward(y, [=] { backward({in(net.grad(y))}); });
-  if (fused && makes_dy(net, *fused, weight)) behind.backward = backward;
+  });
   return y;
 }
 

@@ -15,8 +15,8 @@ struct NormBehind {
   /// convolution itself, so that nobody has to read its result for them.
   Tensor mean = {}, variance = {};
   bool made = false;
-  /// Records the convolution's backward passes, of which the first makes the result's gradient of
-  /// the one behind the normalisation. Empty where it cannot.
+  /// Records the convolution's backward passes from the gradient behind the normalisation, of which
+  /// the first of them makes the result's. Empty where it cannot.
   std::function<void(const ConvNormGradient&)> backward = {};
 };
 
@@ -45,7 +45,7 @@ struct ConvNorm {
 std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
                                          const ConvSources& sources, Tensor weight, Tensor bias,
                                          Tensor y, NormBehind& behind);
-/// False where the forward step read nothing through or the backend has no such step; likewise.
+/// False where nothing is read through or made, or the backend has no such step; likewise.
 bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& forward,
                                       const ConvNormGradient& dy, Tensor weight, Tensor bias);
 /// Whether that step can make dy.

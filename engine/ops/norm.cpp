@@ -70,10 +70,10 @@ void record_second_half(const Net& net, ConvNormGradient g, Tensor x, Tensor res
   // A mask of what was made with a residual is wanted for the residual's gradient as well.
   if (behind.backward && !g.norm.y) {
     g.made = out(alone ? dz : net.tensor(x.shape(), "raw.grad", Kind::gradient));
-    behind.backward(g);
+    // First: of a residual that the convolution reads too, the convolution then writes last.
     const Out dresidual = net.grad_sink_in_place(residual, dz);
     if (dresidual && dresidual.buffer != dz.slot) net.record(copy_forward, in(dz), dresidual);
-    return;
+    return behind.backward(g);
   }
   // In the kernel's order of writing: x may be its own residual.
   const Out dx = alone ? net.grad_sink_in_place(x, dz) : net.grad_sink(x);

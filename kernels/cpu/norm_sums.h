@@ -34,7 +34,8 @@ inline void put_means(In sums, In inv_std, std::int64_t count, float* mean_dz, f
   }
 }
 
-/// The arguments that all backward passes share, moved to the value `at`.
+/// The arguments that all backward passes share, moved to the value `at`. (The loops have one of
+/// their own: each instruction set's must be compiled for it alone.)
 inline NormBackward moved(NormBackward a, std::int64_t at) {
   if (a.x) a.x += at;
   if (a.y) a.y += at;

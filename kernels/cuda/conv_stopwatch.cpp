@@ -81,7 +81,7 @@ class Operands {
   Memory image_, filter_, output_, vector_, residual_, x_, first_sum_, second_sum_, workspace_;
 };
 
-// Runs behind each other in a graph, as in a step: a single one would be timed with its launch.
+// Runs behind each other in a graph, as in a step, so that ten share one launch.
 float milliseconds_of(const ConvPlan& plan, const ConvOperands& operands) {
   constexpr int runs = 10, warm_up = 1, launches = 5;
   Device& card = cuda_device();

@@ -308,6 +308,8 @@ TEST_CASE("a filter's pass makes the gradient before a normalisation, but for a 
   CHECK(steps_behind(8, conv, "batch_norm_backward_apply") == 1);  // not Winograd's
   CHECK(steps_behind(16, residual, "batch_norm_backward_apply") == 1);
   CHECK(steps_behind(16, both, "batch_norm_backward_apply") == 0);
+  CHECK(steps_behind(16, both, "batch_norm_backward_reduce") == 0);
+  CHECK(steps_behind(16, both, "copy_forward") == 0);
   channels = 4;
 }
 

@@ -1,10 +1,13 @@
-// How near a trained model's 3x3 convolutions come to double precision when the pixels that they
-// read have a mean far from zero: mean_table MODEL.safetensors [--isa avx512|avx2|plain]
+// How near a trained model's 3x3 filters of 16 channels and more, at stride 1, come to double
+// precision when the pixels that they read have a mean far from zero:
+// mean_table MODEL.safetensors [--isa avx512|avx2|plain]
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
+#include <string_view>
 
 #include "engine/tensor_file.h"
 #include "kernels/conv.h"
@@ -41,7 +44,7 @@ struct Layer {
 
 Layer layer_of(const TensorFile& file, const TensorEntry& tensor) {
   Layer layer{tensor.name, tensor.shape[1], tensor.shape[0], {}};
-  const std::vector<float> values = to_floats(tensor.type, file.TensorFile::read(tensor));
+  const std::vector<float> values = to_floats(tensor.type, file.read(tensor));
   layer.weight.resize(values.size());
   for (std::size_t i = 0; i < values.size(); ++i)
     layer.weight[static_cast<std::size_t>(
@@ -75,7 +78,7 @@ std::vector<T> outputs(const Layer& layer, double mean, Backend backend, ConvAlg
   return {y.as<T>(), y.as<T>() + shape.y.count()};
 }
 
-/// Of the channel's deviation inside of the border: what normalisation would make of an error.
+/// By the channel's deviation inside of the border, of all pixels.
 struct Error {
   double largest = 0, rms = 0;
 };
@@ -84,6 +87,7 @@ Error error_of(const std::vector<float>& found, const std::vector<double>& exact
                std::int64_t channels) {
   Error error;
   double squares = 0;
+  std::int64_t counted = 0;
   for (std::int64_t c = 0; c < channels; ++c) {
     double sum = 0, sum2 = 0, largest = 0, apart2 = 0;
     std::int64_t inside = 0;
@@ -99,28 +103,39 @@ Error error_of(const std::vector<float>& found, const std::vector<double>& exact
     if (!(variance > 0)) continue;
     error.largest = std::max(error.largest, largest / std::sqrt(variance));
     squares += apart2 / variance;
+    ++counted;
   }
-  error.rms = std::sqrt(squares / static_cast<double>(channels));
+  error.rms = counted ? std::sqrt(squares / static_cast<double>(counted)) : 0;
   return error;
 }
 
-// False where Winograd's largest error is too far from what a direct sum has.
+// False where Winograd is further off than it should be: by its amplification around 0, by anything
+// far from it.
 bool print_layer(const Layer& layer) {
   bool ok = true;
   std::string row = fmt::format("{:<46} | {:>4} to {:>4}", layer.name, layer.inputs, layer.outputs);
-  for (const auto& [mean, allowed] : {std::pair{0.0, 8.2}, std::pair{1000.0, 2.0}}) {
+  for (const auto& [mean, allowed] : {std::pair{0.0, 8.2}, std::pair{1000.0, 1.0}}) {
     const auto exact = outputs<double>(layer, mean, Backend::reference, ConvAlgorithm::any);
-    const auto error = [&](ConvAlgorithm algorithm) {
+    const auto rms = [&](ConvAlgorithm algorithm) {
       const Error e =
           error_of(outputs<float>(layer, mean, Backend::cpu, algorithm), exact, layer.outputs);
       row += fmt::format(" | {:.1e} {:.1e}", e.largest, e.rms);
-      return e.largest;
+      return e.rms;
     };
-    const double by_default = error(ConvAlgorithm::any), direct = error(ConvAlgorithm::direct);
+    const double by_default = rms(ConvAlgorithm::any), direct = rms(ConvAlgorithm::direct);
     ok &= by_default <= allowed * direct;
   }
   fmt::print("{} | {}\n", row, ok ? "ok" : "FAILS");
   return ok;
+}
+
+// The instruction set that is asked for; nothing when the words are others.
+std::optional<Isa> isa_of(int count, char** arguments) {
+  if (count == 2) return Isa::automatic;
+  if (count == 4 && arguments[2] == std::string_view("--isa"))
+    for (const Isa isa : {Isa::avx512, Isa::avx2, Isa::plain})
+      if (arguments[3] == to_string(isa)) return isa;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -128,11 +143,12 @@ bool print_layer(const Layer& layer) {
 
 int main(int count, char** arguments) try {
   using namespace fjord;
-  if (count < 2) return fmt::print(stderr, "usage: mean_table MODEL.safetensors [--isa ISA]\n"), 2;
-  Isa isa = Isa::automatic;
-  for (const Isa known : {Isa::avx512, Isa::avx2, Isa::plain})
-    if (count > 3 && arguments[3] == to_string(known)) isa = known;
-  enable_cpu_kernels(isa);
+  const auto isa = golden::isa_of(count, arguments);
+  if (!isa) {
+    fmt::print(stderr, "usage: mean_table MODEL.safetensors [--isa avx512|avx2|plain]\n");
+    return 2;
+  }
+  enable_cpu_kernels(*isa);
   enable_reference_kernels();
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   fmt::print(
@@ -140,12 +156,16 @@ int main(int count, char** arguments) try {
       "| {:<15} | {:<15}\n",
       "filter", "channels", "mean 0: default", "direct", "1000: default", "direct");
   const auto file = open_tensors(arguments[1]);
+  int layers = 0;
   bool ok = true;
   for (const TensorEntry& tensor : file->tensors())
     if (tensor.shape.size() == 4 && tensor.shape[2] == 3 && tensor.shape[3] == 3 &&
-        std::min(tensor.shape[0], tensor.shape[1]) >= 16)
+        std::min(tensor.shape[0], tensor.shape[1]) >= 16) {
       ok &= golden::print_layer(golden::layer_of(*file, tensor));
-  return ok ? 0 : 1;
+      ++layers;
+    }
+  fmt::print("{} filters{}\n", layers, ok ? "" : ", some FAIL");
+  return ok && layers > 0 ? 0 : 1;
 } catch (const fjord::Error& error) {
   fmt::print(stderr, "{}\n", error.what());
   return static_cast<int>(error.exit);

@@ -245,6 +245,7 @@ std::vector<OpCase> conv_norm_cases() {
   add({.x = {1, 9, 7, 3}, .outputs = 5});
   add({.x = {1, 8, 9, 32}, .outputs = 24, .conv = {.stride = 2}});
   add({.x = {2, 9, 10, 16}, .outputs = 16});
+  add({.x = {2, 9, 10, 16}, .outputs = 16, .bias = true});
   add({.x = {2, 3, 5, 32}, .outputs = 16, .through = true, .skip = 16});
   add({.x = {1, 4, 3, 5}, .outputs = 3, .through = true, .skip = 2});
   // With few outputs: rows that straddle images, fewer rows than a window has, each padding.
