@@ -29,9 +29,10 @@ Scenes draw_scenes(int classes, int number) {
   const Philox random{17};
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(scenes.labels.size()); ++i) {
     const std::int64_t n = i / (kSource * kSource), y = i / kSource % kSource, x = i % kSource;
-    const std::int64_t cx = 20 + 7 * number + 11 * n, cy = 30 - 4 * number + 9 * n;
+    const std::int64_t cx = (20 + 7 * number + 11 * n) % kSource,
+                       cy = (30 - 4 * number + 9 * n) % kSource;
     const bool disc = (x - cx) * (x - cx) + (y - cy) * (y - cy) < 15 * 15;
-    const bool bar = std::abs(x - y / 2 - 9 * n) < 7;
+    const bool bar = std::abs(x - y / 2 - 5 * n) < 7;
     scenes.labels[i] = static_cast<std::uint8_t>(classes == 1 ? disc : disc ? 1 : bar ? 2 : 0);
     const RandomWords noise = random.draw(Draw::scene, static_cast<std::uint32_t>(number),
                                           static_cast<std::uint32_t>(i), 0);

@@ -37,7 +37,7 @@ struct Twin {
   std::unique_ptr<Trainer> trainer;
 };
 
-inline constexpr Shape kBatch{4, 64, 64, 3};
+inline constexpr Shape kBatch{8, 64, 64, 3};
 
 /// Drawn scenes under the standard augmentation, from one number on, ready or raw.
 class SceneBatches : public BatchSource {
