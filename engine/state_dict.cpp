@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <numeric>
 #include <set>
 
@@ -19,7 +20,7 @@ namespace fjord {
 
 namespace {
 
-constexpr std::string_view kPrefixes[] = {"module.", "model.", "_orig_mod.", "state_dict."};
+constexpr std::string_view kPrefixes[] = {"module.", "model.", "_orig_mod.", "state_dict.", "net."};
 constexpr std::string_view kReadRemedy = "use another checkpoint or train it again";
 constexpr std::string_view kSaveRemedy =
     "lower --lr, or train with --check to find the step that made it";
@@ -154,14 +155,12 @@ std::map<std::string, const TensorEntry*> without_prefixes(
   for (const TensorEntry& entry : file.tensors()) {
     std::string name = entry.name;
     std::set<std::string_view> taken;
-    for (bool changed = true; changed && !known(name);) {
-      changed = false;
-      for (const std::string_view prefix : kPrefixes)
-        if (name.starts_with(prefix) && taken.insert(prefix).second) {
-          name.erase(0, prefix.size());
-          changed = true;
-          break;
-        }
+    while (!known(name)) {
+      const auto prefix = std::ranges::find_if(
+          kPrefixes, [&](auto one) { return name.starts_with(one) && !taken.contains(one); });
+      if (prefix == std::end(kPrefixes)) break;
+      taken.insert(*prefix);
+      name.erase(0, prefix->size());
     }
     // A name that no stripping makes known stays as it is, to be reported as the file has it.
     if (!known(name))
@@ -222,7 +221,8 @@ std::string verified_hash(const TensorFile& file) {
   return combined_hash(digests);
 }
 
-Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters) {
+Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters,
+                       const Remedy& remedy) {
   const auto opened = open_tensors(path);
   const TensorFile& file = *opened;
   std::vector<std::string> notes = file.notes();
@@ -246,6 +246,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
     tensors.erase(found);
   }
   for (const auto& [name, entry] : tensors) mismatch.extra.push_back(printable(name));
+  if (mismatch.any() && remedy) mismatch.remedy = remedy(file);
   refuse_mismatch(file, mismatch);
   Loaded loaded = assign(file, assignments, parameters);
   loaded.notes.insert(loaded.notes.begin(), notes.begin(), notes.end());

@@ -23,7 +23,10 @@ struct Loaded {
 /// Fills the (allocated) parameters but those of training alone from a file that has exactly their
 /// tensors; missing num_batches_tracked become 0. Checks structure (exit 4), then values (7), then
 /// the hash (4); after a failure the parameters hold a mixture and must not be used.
-Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters);
+/// `remedy` says what to do about a file of another network.
+using Remedy = std::function<std::string(const TensorFile&)>;
+Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters,
+                       const Remedy& remedy = {});
 
 /// Writes all parameters but those of training alone, atomically. Throws Error{numeric} rather than
 /// save values that a load refuses. Returns the hash.
@@ -53,7 +56,7 @@ Loaded assign(const TensorFile& file, const std::vector<Assignment>& assignments
 std::string verified_hash(const TensorFile& file);
 
 /// The file's tensors under the names of `known`: the prefixes that wrappers add (module., model.,
-/// _orig_mod., state_dict.) are taken off, each at most once, and noted.
+/// _orig_mod., state_dict., net.) are taken off, each at most once, and noted.
 std::map<std::string, const TensorEntry*> without_prefixes(
     const TensorFile& file, const std::function<bool(const std::string&)>& known,
     std::vector<std::string>& notes);
@@ -65,11 +68,12 @@ std::string first_ten(const std::vector<std::string>& names);
 /// all three are empty.
 struct Mismatch {
   std::string_view of = "this model";
-  std::string_view remedy =
+  std::string remedy =
       "give the --arch, --encoder, --in-channels and --classes that it was made with";
   std::vector<std::string> missing = {}, extra = {}, reshaped = {};
 
   void add_reshaped(const Parameter& parameter, const TensorEntry& tensor);
+  bool any() const { return !missing.empty() || !extra.empty() || !reshaped.empty(); }
 };
 void refuse_mismatch(const TensorFile& file, const Mismatch& mismatch);
 

@@ -226,6 +226,10 @@ void Reader::drop_unused(const Json& json) {
     if (o.attention != Attention::none) note("decoder_attention_type");
     o.attention = Attention::none;
   }
+  if (o.arch != "manet") {
+    note("decoder_pab_channels");
+    o.pab_channels = ModelOptions{}.pab_channels;
+  }
   if (o.arch != "linknet") return;
   note("decoder_channels");
   note("decoder_interpolation");

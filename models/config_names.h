@@ -40,6 +40,12 @@ std::string_view name_of(Value value, const Named<Value> (&known)[count]) {
   return std::ranges::find(known, value, &Named<Value>::value)->name;
 }
 
+/// `name` is one of the known.
+template <class Value, std::size_t count>
+Value value_of(std::string_view name, const Named<Value> (&known)[count]) {
+  return std::ranges::find(known, name, &Named<Value>::name)->value;
+}
+
 inline std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result)

@@ -11,15 +11,25 @@ namespace fjord {
 enum class WeightsKind : std::uint8_t { model, encoder };
 WeightsKind kind_of(const TensorFile& file);
 
-/// Which names of a network are given, so not to be read off its tensors.
-struct GivenNames {
-  bool arch = false, encoder = false;
+/// What of a network is given, so not to be read off its tensors; levels are the encoder's depth
+/// and the decoder's channels.
+struct Given {
+  bool arch = false, encoder = false, levels = false;
 };
 
-/// The known network that the file's tensors fit best. `asked` has what is given: its names where
-/// `given` says so, classes and input channels where they are not 0; what is open is read off the
-/// tensors. The best may still not fit; loading says how.
-ModelOptions recognise(const TensorFile& file, ModelOptions asked, GivenNames given);
+/// The known network that the file's tensors fit best. `asked` has what is given: as `given` says,
+/// classes and input channels where they are not 0; what is open is read off the tensors. The best
+/// may still not fit; loading says how.
+ModelOptions recognise(const TensorFile& file, ModelOptions asked, Given given);
+
+/// "the nearest network is --arch manet --encoder resnet18 ... (all of its tensors fit)": what to
+/// try after a file was refused for another network.
+std::string nearest_network(const TensorFile& file);
+
+/// The file's tensors under the names of a model's parameters, encoders' short names among them.
+std::map<std::string, const TensorEntry*> model_tensors(const TensorFile& file,
+                                                        Parameters& parameters,
+                                                        std::vector<std::string>& notes);
 
 /// Fills a model's allocated parameters from a full model's file. A first convolution of 3 input
 /// channels is adapted by SMP's rule; a head of other classes is drawn by the seed; tensors that

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "kernels/error.h"
+#include "models/import.h"
 
 namespace fjord {
 
@@ -25,7 +26,7 @@ using TensorNames = std::map<std::string, const TensorEntry*>;
 struct EncoderMap {
   std::vector<Assignment> assignments;
   std::vector<std::string> notes;
-  Mismatch mismatch{.of = "this encoder", .remedy = "give the --encoder that it belongs to"};
+  Mismatch mismatch{.of = "this encoder"};
   std::vector<std::string> classifier;
   std::set<const Parameter*> covered;  // the file has a tensor of their name
   int others = 0;                      // tensors of a full model outside of its encoder
@@ -119,6 +120,7 @@ Loaded load_encoder_weights(const TensorFile& file, Parameters& parameters) {
       map.notes);
   map_tensors(tensors, parameters, map);
   find_missing(parameters, map);
+  if (map.mismatch.any()) map.mismatch.remedy = nearest_network(file);
   refuse_mismatch(file, map.mismatch);
   Loaded loaded = assign(file, map.assignments, parameters);
   loaded.notes.insert(loaded.notes.begin(), map.notes.begin(), map.notes.end());

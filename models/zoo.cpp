@@ -67,8 +67,12 @@ void validate_decoder(const ModelOptions& options) {
          fmt::format("--decoder-channels {}", fmt::join(channels, ",")),
          "linknet takes its decoder's channels from the encoder",
          "leave --decoder-channels out, or use --arch unet");
-  demand(!linknet || options.interpolation == Interpolation::nearest, "decoder_interpolation",
+  demand(!linknet || options.interpolation == Interpolation::nearest, "--decoder-interpolation",
          "linknet enlarges by transposed convolutions", "leave it out, or use --arch unet");
+  demand(options.pab_channels == ModelOptions{}.pab_channels || options.arch == "manet",
+         fmt::format("--pab-channels {}", options.pab_channels),
+         fmt::format("{} has no attention between positions, only manet has", options.arch),
+         "leave it out, or use --arch manet");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "engine/state_dict.h"
 #include "kernels/error.h"
 #include "models/config.h"
+#include "models/import.h"
 #include "tools/files.h"
 #include "tools/log.h"
 #include "tools/model_files.h"
@@ -182,7 +183,7 @@ int export_model(int argc, char** argv) {
       parameters, [&](Net net, Tensor image) { return build_model(net, image, record.model); },
       record.model.in_channels);
   parameters.allocate();
-  const Loaded loaded = load_state_dict(model.weights, parameters);
+  const Loaded loaded = load_state_dict(model.weights, parameters, nearest_network);
   for (const std::string& line : loaded.notes) say(line);
   const std::string kind = write_model(out, record, parameters, s);
   print_result(s.common, fmt::format("{}: {} with {}, {}", printable(s.out), record.model.arch,

@@ -5,7 +5,6 @@
 
 #include "engine/model.h"
 #include "kernels/error.h"
-#include "models/config.h"
 #include "models/import.h"
 #include "models/weights.h"
 #include "tools/log.h"
@@ -47,14 +46,7 @@ Options options_of(ImportSettings& s) {
 // What the file says it is; else what flags say, and of the rest what its tensors look like.
 ModelOptions network_of(const ImportSettings& s, const Options& options, const fs::path& in,
                         const TensorFile& file) {
-  const fs::path config = in / "config.json";
-  std::optional<ModelOptions> said = model_options(file.name(), file.metadata());
-  if (!said && fs::is_directory(in) && fs::exists(config)) {
-    ModelConfig read = read_smp_config(config);
-    for (const std::string& note : read.notes) say(note);
-    said = read.options;
-  }
-  if (said) {
+  if (std::optional<ModelOptions> said = options_said(in, file)) {
     if (s.model.classes) said->classes = *s.model.classes;
     if (s.model.in_channels) said->in_channels = *s.model.in_channels;
     refuse_contradictions(options, s.model, *said, file.name());
@@ -63,8 +55,16 @@ ModelOptions network_of(const ImportSettings& s, const Options& options, const f
   ModelOptions asked = model_options_of(s.model, 1);
   asked.classes = s.model.classes.value_or(0);
   asked.in_channels = s.model.in_channels.value_or(0);
-  return recognise(file, asked,
-                   {.arch = options.given("arch"), .encoder = options.given("encoder")});
+  const ModelOptions network =
+      recognise(file, asked,
+                {.arch = options.given("arch"),
+                 .encoder = options.given("encoder"),
+                 .levels = options.given("encoder-depth") || options.given("decoder-channels")});
+  if (kind_of(file) == WeightsKind::model && network.arch != "linknet" &&
+      !options.given("decoder-interpolation"))
+    say("{}: does not say how its decoder enlarges, so nearest; else say --decoder-interpolation",
+        file.name());
+  return network;
 }
 
 std::string save_encoder(const fs::path& out, const Parameters& parameters,
@@ -84,9 +84,9 @@ int import_weights(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   apply_common_flags(s.common);
   const fs::path in = s.in, out = s.out;
-  const auto file = open_tensors(fs::is_directory(in) ? in / "model.safetensors" : in);
+  const auto file = open_tensors(weights_file(in));
   std::error_code ignored;
-  if (fs::equivalent(fs::is_directory(in) ? in / "model.safetensors" : in, out, ignored))
+  if (fs::equivalent(weights_file(in), out, ignored))
     throw Error(ExitCode::usage, "same-file", printable(s.out), "it is the file to be read",
                 "name another file");
 

@@ -3,6 +3,7 @@
 
 #include "engine/torch_file.h"
 #include "models/config.h"
+#include "models/config_names.h"
 #include "models/import.h"
 #include "tools/log.h"
 #include "tools/run_folder.h"
@@ -35,14 +36,42 @@ ModelOptions options_from_tensors(const ModelRequest& request, const TensorFile&
   ModelOptions asked = model_options_of(request.flags, 1);
   asked.in_channels = request.flags.in_channels.value_or(0);
   asked.classes = request.flags.classes.value_or(0);
-  const ModelOptions options = recognise(
-      file, asked, {.arch = request.options && request.options->given("arch"), .encoder = true});
+  const auto given = [&](const char* flag) {
+    return request.options && request.options->given(flag);
+  };
+  const ModelOptions options =
+      recognise(file, asked,
+                {.arch = given("arch"),
+                 .encoder = given("encoder"),
+                 .levels = given("encoder-depth") || given("decoder-channels")});
   say("{}: taken for {} with {}, {} channels, {} classes", file.name(), options.arch,
       options.encoder, options.in_channels, options.classes);
   return options;
 }
 
 }  // namespace
+
+fs::path weights_file(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return path;
+  const fs::path older = path / "pytorch_model.bin";
+  const bool has = fs::exists(path / "model.safetensors", ignored);
+  return has || !fs::exists(older, ignored) ? path / "model.safetensors" : older;
+}
+
+std::optional<ModelOptions> options_said(const fs::path& path, const TensorFile& file) {
+  if (auto said = model_options(file.name(), file.metadata())) return said;
+  const fs::path config = path / "config.json";
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored) || !fs::exists(config, ignored)) return {};
+  if (kind_of(file) == WeightsKind::encoder) {
+    say("{}: left out, the weights are an encoder's", name_of(config));
+    return {};
+  }
+  ModelConfig read = read_smp_config(config);
+  for (const std::string& note : read.notes) say(note);
+  return std::move(read.options);
+}
 
 void refuse_contradictions(const Options& options, const ModelFlags& flags,
                            const ModelOptions& model, const std::string& name) {
@@ -63,6 +92,10 @@ void refuse_contradictions(const Options& options, const ModelFlags& flags,
   same("decoder-attention", flags.decoder_attention.value_or(""),
        model.attention == Attention::scse ? "scse" : "none");
   same("decoder-channels", list(flags.decoder_channels), list(model.decoder_channels));
+  same("decoder-interpolation", flags.decoder_interpolation,
+       std::string(name_of(model.interpolation, kInterpolations)));
+  same("decoder-norm", flags.decoder_norm, std::string(name_of(model.decoder_norm, kNorms)));
+  same("pab-channels", text(flags.pab_channels), text(model.pab_channels));
 }
 
 ModelFile find_model(const ModelRequest& request) {
@@ -72,14 +105,10 @@ ModelFile find_model(const ModelRequest& request) {
     throw Error(ExitCode::model_file, "torch-file", bytes.name, "it is a file of torch.save",
                 fmt::format("fjord-import {} model.safetensors, and name that", bytes.name));
   const SafetensorsFile file(std::move(bytes));
-  const fs::path config = found.weights.parent_path() / "config.json";
-  std::error_code ignored;
   if (model_options(file.name(), file.header().metadata)) {
     read_metadata(found.record, file.name(), file.header().metadata);
-  } else if (fs::is_directory(request.path) && fs::exists(config, ignored)) {
-    ModelConfig read = read_smp_config(config);
-    for (const std::string& note : read.notes) say(note);
-    found.record.model = read.options;
+  } else if (const auto said = options_said(request.path, file)) {
+    found.record.model = *said;
   } else {
     found.record.model = options_from_tensors(request, file);
     return found;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "engine/tensor_file.h"
 #include "tools/network.h"
 
 namespace fjord {
@@ -15,6 +16,14 @@ struct ModelFile {
 /// A run folder (checkpoints/best or last), a folder with model.safetensors and perhaps
 /// config.json, or a .safetensors, whose tensors tell what flags do not.
 ModelFile find_model(const ModelRequest& request);
+
+/// The file of weights: the path itself, or of a folder model.safetensors or, as older programs
+/// name it, pytorch_model.bin.
+std::filesystem::path weights_file(const std::filesystem::path& path);
+
+/// What a segmentation model says of itself in its metadata, or in config.json beside it where the
+/// path is a folder; nothing of an encoder.
+std::optional<ModelOptions> options_said(const std::filesystem::path& path, const TensorFile& file);
 
 /// What a model says of itself is obeyed; throws Error{usage} for a flag that was given and says
 /// otherwise. `name` is the model's.

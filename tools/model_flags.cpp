@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/error.h"
+#include "models/config_names.h"
 
 namespace fjord {
 
@@ -11,6 +12,13 @@ namespace {
 
 std::vector<std::string> strings(const std::vector<std::string_view>& names) {
   return {names.begin(), names.end()};
+}
+
+template <class Value, std::size_t count>
+std::vector<std::string> names_of(const Named<Value> (&known)[count]) {
+  std::vector<std::string> names;
+  for (const Named<Value>& row : known) names.emplace_back(row.name);
+  return names;
 }
 
 }  // namespace
@@ -36,6 +44,16 @@ void add_model_flags(Options& options, ModelFlags& flags) {
                {.value = "LIST", .help = "256,128,64,32,16", .range = {1, 4096}});
   options.flag("decoder-attention", &flags.decoder_attention,
                {.value = "scse", .choices = {"scse"}});
+  options.flag("decoder-interpolation", &flags.decoder_interpolation,
+               {.value = "HOW",
+                .help = fmt::format("{}", fmt::join(names_of(kInterpolations), " ")),
+                .choices = names_of(kInterpolations)});
+  options.flag("decoder-norm", &flags.decoder_norm,
+               {.value = "KIND",
+                .help = fmt::format("{}", fmt::join(names_of(kNorms), " ")),
+                .choices = names_of(kNorms)});
+  options.flag("pab-channels", &flags.pab_channels,
+               {.value = "N", .help = "of manet's attention (64)", .range = {1, 4096}});
 }
 
 ModelOptions model_options_of(const ModelFlags& flags, int bands) {
@@ -43,7 +61,10 @@ ModelOptions model_options_of(const ModelFlags& flags, int bands) {
                        .encoder = flags.encoder,
                        .in_channels = flags.in_channels.value_or(bands),
                        .classes = flags.classes.value_or(1),
-                       .encoder_depth = flags.encoder_depth};
+                       .encoder_depth = flags.encoder_depth,
+                       .interpolation = value_of(flags.decoder_interpolation, kInterpolations),
+                       .decoder_norm = value_of(flags.decoder_norm, kNorms),
+                       .pab_channels = flags.pab_channels};
   if (flags.decoder_attention) options.attention = Attention::scse;
   const auto depth = static_cast<std::size_t>(flags.encoder_depth);
   if (flags.arch == "linknet" && !flags.decoder_channels.empty())

@@ -16,6 +16,8 @@ struct ModelFlags {
   int encoder_depth = 5;
   std::vector<int> decoder_channels;  // empty: SMP's, as many as the depth
   std::optional<std::string> decoder_attention;
+  std::string decoder_interpolation = "nearest", decoder_norm = "batchnorm";
+  int pab_channels = 64;
 };
 
 void add_model_flags(Options& options, ModelFlags& flags);

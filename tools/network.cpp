@@ -6,6 +6,7 @@
 
 #include "engine/state_dict.h"
 #include "kernels/threads.h"
+#include "models/import.h"
 #include "tools/model_files.h"
 #include "tools/samples.h"
 
@@ -106,7 +107,7 @@ Network::Network(const ModelRequest& request)
   const Compute compute = request.compute;
   list_parameters(parameters_, model, record_.model.in_channels, compute.backend);
   parameters_.allocate(compute.backend);
-  load_state_dict(file.weights, parameters_);
+  load_state_dict(file.weights, parameters_, nearest_network);
   evaluator_ =
       std::make_unique<Evaluator>(model, parameters_, arena_, compute.backend, PlanOptions{},
                                   compute.precision, compute.algorithm, compute.filters);

@@ -249,6 +249,7 @@ int train(int argc, char** argv) {
     describe(folder, settings, argc, argv);
     return resume(settings, folder, options);
   }
+  adopt_network(settings, options);
   settle(settings);
   start_computing(settings);
   if (settings.dry_run) return dry_run(settings);

@@ -35,6 +35,9 @@ LoaderOptions loader_options(const TrainSettings& settings, const TrainingData& 
 /// differ in size are made alike first, by the loader's threads.
 AugmentBy augment_by(const TrainSettings& settings, const TrainingData& data, Backend backend);
 
+/// What --init says of its network, and flags leave open, goes into the settings. Throws
+/// Error{usage} where the two contradict.
+void adopt_network(TrainSettings& settings, const Options& options);
 /// Loads --init or --encoder-weights into the parameters, and says where the start is from.
 void load_start(const TrainSettings& settings, Parameters& parameters);
 

@@ -137,4 +137,66 @@ TEST_CASE("a model with tensors missing or of another network is refused") {
                          "model [32, 192, 3, 3]") != std::string::npos);
 }
 
+TEST_CASE("a decoder's levels are read off the tensors unless they are given") {
+  for (const std::string_view arch : architecture_names()) {
+    ModelOptions options = kSmall;
+    options.arch = arch;
+    options.decoder_channels = arch == "linknet" ? default_channels(3) : std::vector{24, 16, 8};
+    ModelFileOf made(options);
+    made.write();
+    const auto file = open_tensors(made.path);
+    const ModelOptions found = recognise(*file, {}, {});
+    CHECK(found.encoder_depth == 3);
+    CHECK(found.decoder_channels == options.decoder_channels);
+    CHECK(recognise(*file, {}, {.levels = true}).encoder_depth == 5);
+  }
+}
+
+TEST_CASE("a file of another network is refused by naming the network that fits") {
+  ModelOptions manet = kSmall;
+  manet.arch = "manet", manet.decoder_channels = {16, 16, 8}, manet.pab_channels = 8;
+  ModelFileOf made(manet);
+  made.write();
+  Parameters parameters;
+  ModelFileOf::declare(parameters, kSmall, 7);
+  constexpr std::string_view nearest =
+      " - the nearest network is --arch manet --encoder resnet18 --in-channels 3 --classes 3 "
+      "--encoder-depth 3 --decoder-channels 16,16,8 --pab-channels 8 (all of its tensors fit)";
+  const Caught imported = caught([&] { import_model(*open_tensors(made.path), parameters, 7); });
+  CHECK(imported.exit == 4);
+  CHECK(imported.line.find(" unexpected (decoder.blocks.0.") != std::string::npos);
+  CHECK(imported.line.ends_with(nearest));
+  const Caught loaded = caught([&] { load_state_dict(made.path, parameters, nearest_network); });
+  CHECK(loaded.line.ends_with(nearest));
+
+  made.write({source("more.weight", {1}, {2})}, "decoder.blocks.1.conv2.0");
+  CHECK(nearest_network(*open_tensors(made.path)).ends_with("8 (2 tensors differ)"));
+  made.write({}, "encoder.");
+  CHECK(nearest_network(*open_tensors(made.path)).starts_with("none of fjord's networks"));
+  made.write({}, "decoder.");
+  const Caught encoder = caught([&] {
+    Parameters other;
+    ModelFileOf::declare(other, {.encoder = "mobilenet_v2"}, 7);
+    load_encoder_weights(made.path, other);
+  });
+  CHECK(encoder.line.find("nearest") != std::string::npos);
+}
+
+TEST_CASE("prefixes of wrappers within wrappers, and four channels behind them") {
+  ModelOptions options = kSmall;
+  options.in_channels = 4;
+  ModelFileOf made(options);
+  for (const std::string prefix : {"net.", "state_dict.model._orig_mod."}) {
+    std::vector<TensorSource> tensors = tensor_sources(made.model, "model");
+    for (TensorSource& t : tensors) t.name = prefix + t.name;
+    save_safetensors(made.path, std::move(tensors), {.hashed = false});
+    const auto file = open_tensors(made.path);
+    CHECK(recognise(*file, {.in_channels = 0}, {}).in_channels == 4);
+    Parameters parameters;
+    ModelFileOf::declare(parameters, options, 7);
+    import_model(*file, parameters, 7);
+    CHECK(state_hash(parameters) == state_hash(made.model));
+  }
+}
+
 }  // namespace fjord::test

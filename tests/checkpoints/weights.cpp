@@ -134,8 +134,8 @@ TEST_CASE("encoder weights of another encoder are refused by name") {
   CHECK(error.exit == 4);
   CHECK(error.line ==
         fmt::format("error[E-state-dict] {} - its tensors are not those of this encoder: 1 missing "
-                    "(encoder.bn1.running_var); 1 unexpected (layer9.weight) - give the --encoder "
-                    "that it belongs to",
+                    "(encoder.bn1.running_var); 1 unexpected (layer9.weight) - none of fjord's "
+                    "networks is near it; docs/encoders.md lists them",
                     file.path.string()));
   tensors = file.renamed("", "");  // a full model: what is outside of its encoder is not read
   std::erase_if(tensors, [](const TensorSource& t) { return t.name == "encoder.bn1.bias"; });
@@ -150,7 +150,7 @@ TEST_CASE("encoder weights of another encoder are refused by name") {
   CHECK(error.line ==
         fmt::format("error[E-state-dict] {} - its tensors are not those of this encoder: 1 of "
                     "another shape (encoder.conv1.weight: file [4, 5, 3, 2], model [4, 3, 3, 2]) - "
-                    "give the --encoder that it belongs to",
+                    "none of fjord's networks is near it; docs/encoders.md lists them",
                     file.path.string()));
 }
 

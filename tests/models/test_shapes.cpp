@@ -93,7 +93,7 @@ TEST_CASE("options that an architecture does not have are refused") {
   CHECK(message({.arch = "linknet", .decoder_channels = {64, 32, 16, 16, 8}})
             .find("linknet takes its decoder's channels from the encoder") != std::string::npos);
   CHECK(message({.arch = "linknet", .interpolation = Interpolation::bilinear})
-            .find("decoder_interpolation") != std::string::npos);
+            .find("--decoder-interpolation") != std::string::npos);
   CHECK(message({.arch = "manet", .interpolation = Interpolation::bilinear}) == "accepted");
 }
 

@@ -103,3 +103,63 @@ TEST_CASE("import: a file that would run code is refused, and so is one of anoth
   CHECK(part.error().starts_with("error[E-state-dict]"));
   CHECK_FALSE(fs::exists(owned));
 }
+
+TEST_CASE("import: folders as hubs have them") {
+  const TempFolder folder;
+  const fs::path hub = folder / "resnet18.imagenet";
+  write_torch(model_file(), folder / "encoder.pth", "", "encoder.");
+  fs::create_directory(hub);
+  REQUIRE(
+      run({"fjord-import", (folder / "encoder.pth").string(), (hub / "model.safetensors").string()})
+          .code == 0);
+  write_text(hub / "config.json", R"({"mean": [0.485, 0.456, 0.406], "input_space": "RGB"})");
+  const std::string out = (folder / "out.safetensors").string();
+  const Outcome encoder = run({"fjord-import", hub.string(), out, "--json", "-"});
+  REQUIRE_MESSAGE(encoder.code == 0, encoder.err);
+  CHECK(encoder.json()["kind"] == "encoder");
+  CHECK(encoder.json()["encoder"] == "resnet18");
+  CHECK(encoder.err.find("config.json: left out, the weights are an encoder's") !=
+        std::string::npos);
+
+  const fs::path older = folder / "older";
+  fs::create_directory(older);
+  write_torch(model_file(), older / "pytorch_model.bin", "");
+  const Outcome model = run({"fjord-import", older.string(), out, "--json", "-"});
+  REQUIRE_MESSAGE(model.code == 0, model.err);
+  CHECK(model.json()["kind"] == "model");
+  CHECK(model.err.find("does not say how its decoder enlarges, so nearest") != std::string::npos);
+}
+
+TEST_CASE("--init takes what the file says of its network") {
+  const TempFolder folder;
+  const fs::path data = trained_run().data;
+  const auto train = [&](const std::string& name, const std::vector<std::string>& flags) {
+    return run(std::vector<std::string>{"fjord-train", data.string(), "--size", "64", "--batch",
+                                        "2", "--steps", "1", "--out", (folder / name).string()} +
+               flags);
+  };
+  const Outcome first = train(
+      "first", {"--encoder", "resnet18", "--encoder-depth", "3", "--decoder-channels", "16,16,8",
+                "--decoder-interpolation", "bilinear", "--decoder-norm", "identity"});
+  REQUIRE_MESSAGE(first.code == 0, first.err);
+  const fs::path best = folder / "first/checkpoints/best";
+  for (const fs::path& start : {best, best / "model.safetensors"}) {
+    const Outcome second = train("second", {"--init", start.string()});
+    REQUIRE_MESSAGE(second.code == 0, second.err);
+    const std::string config = read_text(folder / "second/config.toml");
+    for (const char* line :
+         {"encoder = \"resnet18\"", "encoder-depth = 3", "decoder-channels = [16, 16, 8]",
+          "decoder-interpolation = \"bilinear\"", "decoder-norm = \"identity\""})
+      CHECK_MESSAGE(config.find(line) != std::string::npos, line, " in\n", config);
+    fs::remove_all(folder / "second");
+  }
+  const Outcome other =
+      train("other", {"--init", best.string(), "--decoder-interpolation", "area"});
+  CHECK(other.code == 2);
+  CHECK(other.error().starts_with("error[E-model-conflict] --decoder-interpolation area - "));
+  CHECK_FALSE(fs::exists(folder / "other"));
+  write_torch(model_file(), folder / "encoder.pth", "", "encoder.");
+  const Outcome encoder = train("other", {"--init", (folder / "encoder.pth").string()});
+  CHECK(encoder.code == 4);
+  CHECK(encoder.error().ends_with("start from it by --encoder-weights"));
+}
