@@ -12,11 +12,8 @@ using Kind = PickleKind;
 void PickleMachine::step(unsigned char opcode) {
   if (text(opcode) || container(opcode)) return;
   switch (opcode) {
-    case 0x80: {  // PROTO
-      const int protocol = number<std::uint8_t>();
-      return demand(protocol == 2 || protocol == 3,
-                    "pickle protocol {}; 2, which torch.save writes, and 3 are read", protocol);
-    }
+    case 0x80:  // PROTO
+      return protocol(number<std::uint8_t>());
     case 'c':
       return global();
     case 'R':
@@ -40,6 +37,14 @@ void PickleMachine::step(unsigned char opcode) {
     default:
       return constant(opcode);
   }
+}
+
+void PickleMachine::protocol(int number) const {
+  if (number == 2 || number == 3) return;
+  throw Error(ExitCode::model_file, "pickle", file_,
+              fmt::format("byte {}: pickle protocol {}; 2, which torch.save writes, and 3 are read",
+                          offset_ + opcode_at_, number),
+              "in Python: torch.save(torch.load(file), 'weights.pth') without pickle_protocol");
 }
 
 void PickleMachine::constant(unsigned char opcode) {

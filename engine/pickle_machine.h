@@ -134,6 +134,7 @@ class PickleMachine {
   }
 
   void step(unsigned char opcode);
+  void protocol(int number) const;
   void constant(unsigned char opcode);
   bool text(unsigned char opcode);
   bool container(unsigned char opcode);

@@ -10,9 +10,21 @@
 
 namespace fjord {
 
+namespace {
+
+// PROTO and a protocol's number. A safetensors header of 640 bytes begins with the same two (its
+// length), and then has its '{' at byte 8, where no pickle of torch.save has one.
+bool is_pickle(std::string_view head) {
+  const bool safetensors = head.size() > 8 && head[8] == '{';
+  return head.size() >= 2 && head[0] == '\x80' && static_cast<unsigned char>(head[1]) <= 5 &&
+         !safetensors;
+}
+
+}  // namespace
+
 bool is_torch_file(const FileBytes& file) {
   const std::string head = file.text(0, std::min<std::uint64_t>(file.size, 262));
-  return head.starts_with("PK") || head.starts_with("\x80\x02") ||
+  return head.starts_with("PK") || is_pickle(head) ||
          (head.size() == 262 && head.substr(257) == "ustar");
 }
 

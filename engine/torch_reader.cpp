@@ -49,7 +49,7 @@ void TorchReader::run() {
   const std::string head = file_.text(0, std::min<std::uint64_t>(file_.size, 4));
   if (head.starts_with("PK"))
     open_zip();
-  else if (head.starts_with("\x80\x02"))
+  else if (head.starts_with("\x80"))
     open_legacy();
   else
     refuse(file_.name, "a tar archive of PyTorch before 0.1.10, which is not read",

@@ -71,6 +71,41 @@ TEST_CASE("a state_dict in both formats, with views in any order of strides") {
   }
 }
 
+TEST_CASE("legacy files of any pickle protocol are told from safetensors, 3 is read as 2 is") {
+  std::string third = legacy(dict({{"w", tensor({})}}));
+  for (std::size_t at = 0; (at = third.find(start(), at)) != third.npos; at += 2)
+    third[at + 1] = '\x03';
+  REQUIRE(is_torch_file(in_memory(third)));
+  CHECK(floats_of(TorchFile(in_memory(third)), 0) == std::vector{1.f, 2.f, 3.f, 4.f, 5.f, 6.f});
+
+  // As torch.save(..., pickle_protocol=4) begins: the magic number in a frame.
+  for (const int protocol : {0, 1, 4, 5}) {
+    const std::string other = "\x80" + little(protocol, 1) + "\x95" + little(13, 8) +
+                              "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    REQUIRE(is_torch_file(in_memory(other)));
+    const Caught error = caught([&] { TorchFile torch(in_memory(other)); });
+    CHECK(error.exit == 4);
+    CHECK(error.line ==
+          fmt::format("error[E-pickle] memory - byte 0: pickle protocol {}; 2, which torch.save "
+                      "writes, and 3 are read - in Python: torch.save(torch.load(file), "
+                      "'weights.pth') without pickle_protocol",
+                      protocol));
+  }
+  CHECK_FALSE(is_torch_file(in_memory("\x80\x06")));
+  CHECK_FALSE(is_torch_file(in_memory("\x80")));
+}
+
+TEST_CASE("a safetensors header as long as a pickle's first bytes is one of safetensors") {
+  Folder folder;
+  for (const int protocol : {0, 2, 5}) {
+    std::string header = R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+    header.resize(static_cast<std::size_t>(protocol << 8 | 0x80), ' ');
+    write_bytes(folder / "w.safetensors", safetensors_bytes(header, 8));
+    CAPTURE(header.size());
+    CHECK(open_tensors(folder / "w.safetensors")->tensors().size() == 1);
+  }
+}
+
 TEST_CASE("row 24: what trainers save around a state_dict is left out by its type") {
   const std::string odict = call(global("collections", "OrderedDict"), {});
   const std::string weights =
