@@ -66,7 +66,8 @@ class Pickle {
   std::size_t size_ = 0;
 };
 
-/// What a pickle may ask of this reader; more is Error{model_file, "pickle"}.
+/// What a pickle may ask of this reader; more is Error{model_file, "pickle"}. Weights need some 40
+/// operations a tensor, and a hostile one costs up to 30 bytes of memory.
 struct PickleLimits {
   static constexpr std::size_t operations = 2'000'000, items = 4'000'000, memo = 1'000'000,
                                text = 65'536, depth = 64, long_bytes = 256;

@@ -45,8 +45,8 @@ class PickleMachine {
   }
 
   std::string_view take(std::uint64_t count) {
-    demand(count <= bytes_.size() - at_, "it ends early: {} bytes wanted, {} are left", count,
-           bytes_.size() - at_);
+    demand(count <= bytes_.size() - at_, "the pickle is incomplete ({} of at least {} bytes)",
+           bytes_.size(), at_ + count);
     const std::string_view taken = bytes_.substr(at_, count);
     at_ += count;
     return taken;
@@ -59,6 +59,8 @@ class PickleMachine {
   }
   std::string_view line() {
     const std::size_t end = bytes_.substr(at_, 1024).find('\n');
+    const std::size_t left = bytes_.size() - at_;
+    if (end == std::string_view::npos && left < 1024) take(left + 1);  // refuses: it is cut
     demand(end != std::string_view::npos, "a name without an end");
     return take(end + 1).substr(0, end);
   }

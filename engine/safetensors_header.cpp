@@ -242,7 +242,7 @@ std::uint64_t safetensors_header_bytes(std::string_view file, std::string_view f
     refuse(file, fmt::format("not a safetensors file ({} bytes)", file_bytes));
   std::uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(first[i]);
-  if (length == 0) refuse(file, "a header of 0 bytes");
+  if (length == 0) refuse(file, fmt::format("a header of 0 bytes in a file of {}", file_bytes));
   if (length > file_bytes - 8)
     refuse(file,
            fmt::format("a header of {} bytes in a file of {}: truncated, or not a safetensors "

@@ -53,7 +53,8 @@ void TorchReader::run() {
     open_legacy();
   else
     refuse(file_.name, "a tar archive of PyTorch before 0.1.10, which is not read",
-           "load and save it again with any newer PyTorch");
+           "where you trust the file, in Python: m = torch.load(file, weights_only=False); "
+           "torch.save(m, 'weights.pth'), and give that file");
   take_tensors(find_state());
   sort_tensors();
   demand_modest_reads();
@@ -120,30 +121,43 @@ void TorchReader::open_legacy() {
   pickle_ = next();
   const Pickle keys = next();
   list_storages();
-  for (const PickleRef key : keys.items(keys.root())) {
-    const auto found = storages_.find(keys.text(key));
-    if (found == storages_.end()) refuse(file_.name, "a storage that no tensor uses");
-    std::uint64_t count = 0;
-    if (at > file_.size || file_.size - at < 8) refuse(file_.name, incomplete());
-    file_.read(at, std::as_writable_bytes(std::span(&count, 1)));
-    at += 8;
-    Storage& storage = found->second;
-    storage.begin = at;
-    if (count != elements_[found->first])
-      refuse(file_.name, fmt::format("a storage has {} elements, its tensors say {}", count,
-                                     elements_[found->first]));
-    if (storage.bytes > file_.size - at) refuse(file_.name, incomplete());
-    at += storage.bytes;
-  }
+  std::vector<std::string_view> names;
+  for (const PickleRef key : keys.items(keys.root())) names.push_back(keys.text(key));
+  at = place_storages(names, at);
   for (const auto& [key, storage] : storages_)
     if (storage.begin == 0) refuse(file_.name, "a tensor's storage is missing");
   if (at != file_.size)
     refuse(file_.name, fmt::format("{} bytes are left over at its end", file_.size - at));
 }
 
-std::string TorchReader::incomplete() const {
-  return fmt::format("the file is incomplete: it ends after {} bytes, within a storage",
-                     file_.size);
+std::uint64_t TorchReader::place_storages(std::span<const std::string_view> keys,
+                                          std::uint64_t at) {
+  for (; !keys.empty(); keys = keys.subspan(1)) {
+    const auto found = storages_.find(keys[0]);
+    if (found == storages_.end()) refuse(file_.name, "a storage that no tensor uses");
+    Storage& storage = found->second;
+    std::uint64_t count = 0;
+    if (file_.size - at < 8) refuse_cut(keys, at);
+    file_.read(at, std::as_writable_bytes(std::span(&count, 1)));
+    if (count != elements_[found->first])
+      refuse(file_.name, fmt::format("a storage has {} elements, its tensors say {}", count,
+                                     elements_[found->first]));
+    if (storage.bytes > file_.size - at - 8) refuse_cut(keys, at);
+    storage.begin = at + 8;
+    at = storage.begin + storage.bytes;
+  }
+  return at;
+}
+
+// What the storages of these keys would take shows where the whole file would end.
+void TorchReader::refuse_cut(std::span<const std::string_view> keys, std::uint64_t whole) const {
+  for (const std::string_view key : keys) {
+    const auto found = storages_.find(key);
+    if (found == storages_.end()) break;
+    if (__builtin_add_overflow(whole, found->second.bytes + 8, &whole)) whole = UINT64_MAX;
+    if (whole == UINT64_MAX) break;
+  }
+  refuse(file_.name, fmt::format("file is incomplete ({} of {} bytes)", file_.size, whole));
 }
 
 // A legacy file says how large its storages are only where tensors use them.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 
 #include "engine/torch_file.h"
@@ -25,7 +26,9 @@ class TorchReader {
   void open_zip();
   void demand_little(const ZipEntry& entry) const;
   void open_legacy();
-  std::string incomplete() const;
+  /// Returns where the last one ends.
+  std::uint64_t place_storages(std::span<const std::string_view> keys, std::uint64_t at);
+  [[noreturn]] void refuse_cut(std::span<const std::string_view> keys, std::uint64_t whole) const;
   void list_storages();
   struct Described {
     std::string_view key;

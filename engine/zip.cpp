@@ -53,17 +53,16 @@ struct Directory {
 // The record at the file's very end; one further up belongs to a comment, or to another archive.
 std::string end_record(const FileBytes& file) {
   if (file.size < 22)
-    refuse(file, fmt::format("the file is incomplete: {} bytes are no zip archive", file.size));
+    refuse(file, fmt::format("file is incomplete ({} of at least 22 bytes)", file.size));
   std::string end = read_text(file, file.size - 22, 22);
   if (u32(end, 0) == kEndOfDirectory && u16(end, 20) == 0) return end;
   const std::uint64_t tail = std::min<std::uint64_t>(file.size, 65'557);
   const bool further_up =
       read_text(file, file.size - tail, tail).find("PK\5\6") != std::string::npos;
-  refuse(file, further_up
-                   ? "something follows its directory, which torch.save never writes"
-                   : fmt::format("the file is incomplete: {} bytes, the directory of entries "
-                                 "that ends a zip archive is missing",
-                                 file.size));
+  refuse(file, further_up ? "something follows its directory, which torch.save never writes"
+                          : fmt::format("file is incomplete ({} bytes of an unknown number): the "
+                                        "directory of entries that ends a zip archive is missing",
+                                        file.size));
 }
 
 Directory find_directory(const FileBytes& file) {

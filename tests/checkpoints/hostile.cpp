@@ -48,7 +48,7 @@ std::vector<Hostile> sizes() {
       {1, "", "", "not a safetensors file (0 bytes)"},
       {1, "PK\x03\x04", "", "not a safetensors file (4 bytes)"},
       {1, std::string(7, '\0'), "", "not a safetensors file (7 bytes)"},
-      {2, std::string(8, '\0'), "", "a header of 0 bytes"},
+      {2, std::string(8, '\0'), "", "a header of 0 bytes in a file of 8"},
       {2, std::string(8, '\xff') + "{}", "",
        "a header of 18446744073709551615 bytes in a file of 10: truncated, or not a safetensors "
        "file"},

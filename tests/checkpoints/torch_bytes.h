@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +69,26 @@ inline std::string whole(const std::string& value) { return start() + value + ".
 
 }  // namespace pickle
 
+/// 1 to 6, which the storage of both formats has.
+inline std::string six_floats() {
+  std::string floats;
+  for (const float value : {1.f, 2.f, 3.f, 4.f, 5.f, 6.f})
+    floats.append(reinterpret_cast<const char*>(&value), sizeof value);
+  return floats;
+}
+
+/// The format before PyTorch 1.6: five pickles, then the number of elements of each storage and
+/// these. Six are there, more are for the caller to add.
+inline std::string legacy(const std::string& value, std::int64_t elements = 6,
+                          bool little_endian = true) {
+  using namespace pickle;
+  return start() + "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." +
+         whole("M" + little(1001, 2)) +
+         whole("}(" + text("little_endian") + (little_endian ? "\x88" : "\x89") + "u") +
+         whole(value) + whole("](" + text("0") + "e") +
+         little(static_cast<std::uint64_t>(elements), 8) + six_floats();
+}
+
 /// A zip archive as torch.save writes it; every field may lie.
 struct Zip {
   struct Entry {
@@ -75,10 +96,18 @@ struct Zip {
     std::uint16_t method = 0, flags = 0x0808;
     std::int64_t crc = -1, size = -1, stored = -1, header = -1;  // -1: the truth
     std::string local_name = {};                                 // empty: the name
+    std::string extra = {};                                      // in the directory alone
+  };
+  /// The end record and its locator of an archive beyond 32 bits.
+  struct Wide {
+    std::int64_t count = -1, size = -1, begin = -1, place = -1;  // place: of the record
+    std::uint64_t record_bytes = 44;
   };
   std::vector<Entry> entries;
   std::string comment = {}, gap = {};  // gap: between the last entry and the directory
-  std::int64_t count = -1, begin = -1;
+  std::int64_t count = -1, size = -1, begin = -1;
+  std::uint16_t volume = 0;
+  std::optional<Wide> wide = {};
 
   static std::uint32_t crc_of(std::string_view data) {
     return static_cast<std::uint32_t>(
@@ -100,24 +129,31 @@ struct Zip {
       file += "PK\3\4" + little(0, 2) + kind + little(0, 12) + little(local.size(), 2) +
               little(0, 2) + local + e.data;
       directory += "PK\1\2" + little(0, 4) + kind + sizes + little(e.name.size(), 2) +
-                   little(0, 12) + little(header, 4) + e.name;
+                   little(e.extra.size(), 2) + little(0, 10) + little(header, 4) + e.name + e.extra;
     }
     file += gap;
     const std::uint64_t place = or_else(begin, file.size());
     const std::string number = little(or_else(count, entries.size()), 2);
-    return file + directory + "PK\5\6" + little(0, 4) + number + number +
-           little(directory.size(), 4) + little(place, 4) + little(comment.size(), 2) + comment;
+    const std::string records = wide ? wide_records(file.size(), directory.size()) : "";
+    return file + directory + records + "PK\5\6" + little(volume, 4) + number + number +
+           little(or_else(size, directory.size()), 4) + little(place, 4) +
+           little(comment.size(), 2) + comment;
+  }
+
+  std::string wide_records(std::uint64_t directory, std::uint64_t directory_bytes) const {
+    const std::string number = little(or_else(wide->count, entries.size()), 8);
+    return "PK\6\6" + little(wide->record_bytes, 8) + little(0, 12) + number + number +
+           little(or_else(wide->size, directory_bytes), 8) +
+           little(or_else(wide->begin, directory), 8) + "PK\6\7" + little(0, 4) +
+           little(or_else(wide->place, directory + directory_bytes), 8) + little(1, 4);
   }
 };
 
 /// An archive of that pickle and one storage of 6 floats, 1 to 6.
 inline Zip torch_zip(const std::string& data_pkl) {
-  std::string floats;
-  for (const float value : {1.f, 2.f, 3.f, 4.f, 5.f, 6.f})
-    floats.append(reinterpret_cast<const char*>(&value), sizeof value);
   return {.entries = {{.name = "a/data.pkl", .data = data_pkl},
                       {.name = "a/byteorder", .data = "little"},
-                      {.name = "a/data/0", .data = floats}}};
+                      {.name = "a/data/0", .data = six_floats()}}};
 }
 
 }  // namespace fjord::test

@@ -37,18 +37,6 @@ std::vector<float> floats_of(const TorchFile& file, std::size_t tensor) {
   return to_floats(FileType::f32, file.read(file.tensors().at(tensor)));
 }
 
-// The format before PyTorch 1.6: five pickles, then the number of elements of each storage and
-// these. Six are there, more are for the caller to add.
-std::string legacy(const std::string& value, std::int64_t elements = 6) {
-  std::string file = start() + "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-  file += start() + "M" + little(1001, 2) + ".";
-  file += whole("}(" + text("little_endian") + "\x88u");
-  file += whole(value) + whole("](" + text("0") + "e") + little(elements, 8);
-  for (const float number : {1.f, 2.f, 3.f, 4.f, 5.f, 6.f})
-    file.append(reinterpret_cast<const char*>(&number), sizeof number);
-  return file;
-}
-
 }  // namespace
 
 TEST_CASE("a state_dict in both formats, with views in any order of strides") {
@@ -139,7 +127,11 @@ TEST_CASE("a legacy file with storages missing, left over or cut is refused") {
     CHECK(error.exit == 4);
     CHECK(error.line.find(why) != std::string::npos);
   };
-  refused(file.substr(0, file.size() - 1), "the file is incomplete: it ends after");
+  const std::string whole_file = fmt::format(" of {} bytes)", file.size());
+  for (const std::size_t missing : {1, 24, 25, 32})
+    refused(file.substr(0, file.size() - missing),
+            fmt::format(" - file is incomplete ({}{} - get", file.size() - missing, whole_file));
+  refused(file.substr(0, file.size() - 33), "the pickle is incomplete (11 of at least 12 bytes)");
   refused(file + "x", "1 bytes are left over at its end");
   refused(legacy(dict({{"w", tensor({.elements = 5, .sizes = {5}, .strides = {1}})}})),
           "a storage has 6 elements, its tensors say 5");
