@@ -43,10 +43,7 @@ class Reader {
                          const std::vector<std::string_view>& known) const;
   std::vector<int> channels(const std::string& key, const Json& value) const;
   void drop_unused(const Json& json);
-  void left_out_activation(const Json& value) {
-    config_.notes.push_back(
-        fmt::format("{}: activation {} left out: outputs are logits", name_, shown(value)));
-  }
+  FinalActivation activation(std::string_view of, const Json& value);
 
   static std::string shown(const Json& value) {
     return printable(value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 60));
@@ -140,6 +137,16 @@ DecoderNorm Reader::norm(const std::string& key, const Json& value) {
   return kind;
 }
 
+FinalActivation Reader::activation(std::string_view of, const Json& value) {
+  if (value.is_null()) return FinalActivation::none;
+  const FinalActivation kind = one_of("activation", value, kFinalActivations);
+  if (kind != FinalActivation::none)
+    config_.notes.push_back(
+        fmt::format("{}: activation {} of {} is kept for exports: outputs of fjord are logits",
+                    name_, shown(value), of));
+  return kind;
+}
+
 ClassificationHead Reader::classification(const Json& given) {
   if (!given.is_object() || !given.contains("classes"))
     refuse(fmt::format("'aux_params' is {}, expected its number of 'classes'", shown(given)),
@@ -155,12 +162,12 @@ ClassificationHead Reader::classification(const Json& given) {
       if (!(head.dropout >= 0 && head.dropout < 1))
         refuse(fmt::format("'dropout' is {}, expected a number from 0 to below 1", shown(value)),
                "correct the file");
-    } else if (key != "activation") {
+    } else if (key == "activation") {
+      head.activation = activation("scores", value);
+    } else {
       refuse(fmt::format("'aux_params' has '{}', which SMP's head does not have",
                          printable(key.substr(0, 60))),
              "correct the file");
-    } else if (!value.is_null()) {
-      left_out_activation(value);
     }
   }
   return head;
@@ -208,7 +215,7 @@ void Reader::take(const std::string& key, const Json& value) {
   if (key == "aux_params") {
     if (!value.is_null()) config_.options.classification = classification(value);
   } else if (key == "activation") {
-    if (!value.is_null()) left_out_activation(value);
+    config_.options.activation = activation("masks", value);
   } else if (!key.starts_with("_")) {
     config_.notes.push_back(fmt::format("{}: '{}' is not known and has no effect", name_,
                                         printable(key.substr(0, 60))));

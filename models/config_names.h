@@ -25,6 +25,16 @@ struct Named {
 };
 inline constexpr Named<Attention> kAttentions[] = {{"scse", Attention::scse}};
 inline constexpr Named<Pooling> kPoolings[] = {{"avg", Pooling::avg}, {"max", Pooling::max}};
+inline constexpr Named<FinalActivation> kFinalActivations[] = {
+    {"identity", FinalActivation::none},
+    {"sigmoid", FinalActivation::sigmoid},
+    {"softmax", FinalActivation::softmax},
+    {"softmax2d", FinalActivation::softmax2d},
+    {"logsoftmax", FinalActivation::logsoftmax},
+    {"tanh", FinalActivation::tanh},
+    {"argmax", FinalActivation::argmax},
+    {"argmax2d", FinalActivation::argmax2d},
+    {"clamp", FinalActivation::clamp}};
 inline constexpr Named<DecoderNorm> kNorms[] = {{"batchnorm", DecoderNorm::batchnorm},
                                                 {"identity", DecoderNorm::identity},
                                                 {"instancenorm", DecoderNorm::instance}};

@@ -19,9 +19,14 @@ Json norm_json(DecoderNorm norm) {
   return {{"affine", true}, {"type", name}};
 }
 
+Json activation_json(FinalActivation activation) {
+  if (activation == FinalActivation::none) return nullptr;
+  return name_of(activation, kFinalActivations);
+}
+
 Json classification_json(const std::optional<ClassificationHead>& head) {
   if (!head) return nullptr;
-  return {{"activation", nullptr},
+  return {{"activation", activation_json(head->activation)},
           {"classes", head->classes},
           {"dropout", head->dropout},
           {"pooling", name_of(head->pooling, kPoolings)}};
@@ -33,7 +38,7 @@ Json smp_json(const ModelOptions& options) {
   check(row != std::end(kClasses), "smp_config", "SMP has no class for '{}'", options.arch);
   const bool linknet = options.arch == "linknet";
   Json json = {{"_model_class", *row},
-               {"activation", nullptr},
+               {"activation", activation_json(options.activation)},
                {"aux_params", classification_json(options.classification)},
                {"classes", options.classes},
                {"decoder_use_norm", norm_json(options.decoder_norm)},

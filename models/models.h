@@ -14,12 +14,26 @@ namespace fjord {
 enum class Attention : std::uint8_t { none, scse };
 enum class DecoderNorm : std::uint8_t { batchnorm, identity, instance };
 
+/// What SMP's module makes of a head's outputs: those that it knows by name.
+enum class FinalActivation : std::uint8_t {
+  none,
+  sigmoid,
+  softmax,  // over the classes, as softmax2d
+  softmax2d,
+  logsoftmax,
+  tanh,
+  argmax,  // one number for a whole batch
+  argmax2d,
+  clamp,  // to 0..1
+};
+
 enum class Pooling : std::uint8_t { avg, max };
 /// SMP's aux_params: scores of the whole image, made from the deepest feature.
 struct ClassificationHead {
   int classes = 1;
   Pooling pooling = Pooling::avg;
-  double dropout = 0.2;  // 0 to below 1
+  double dropout = 0.2;                                // 0 to below 1
+  FinalActivation activation = FinalActivation::none;  // of exports alone
 };
 
 /// SMP's constructor arguments. Defaults are SMP's.
@@ -35,6 +49,7 @@ struct ModelOptions {
   DecoderNorm decoder_norm = DecoderNorm::batchnorm;
   int pab_channels = 64;  // of MAnet
   std::optional<ClassificationHead> classification = {};
+  FinalActivation activation = FinalActivation::none;  // of exports alone: fjord computes logits
   // Of training alone; no file has them.
   bool freeze_encoder = false;
   double deep_supervision = 0;  // of UnetPlusPlus: what the loss of each inner head counts

@@ -63,7 +63,8 @@ TEST_CASE("options survive config.json and metadata") {
 
 TEST_CASE("what has no effect is noted") {
   CHECK(parse_smp_config("c.json", R"({"activation":"sigmoid","dropout":0.5,"_x":1})").notes ==
-        std::vector<std::string>{"c.json: activation \"sigmoid\" left out: outputs are logits",
+        std::vector<std::string>{"c.json: activation \"sigmoid\" of masks is kept for exports: "
+                                 "outputs of fjord are logits",
                                  "c.json: 'dropout' is not known and has no effect",
                                  "c.json: no '_model_class', taken for Unet"});
   CHECK(parse_smp_config("c.json", R"({"_model_class":"Unet","decoder_use_batchnorm":true})")
@@ -110,6 +111,14 @@ TEST_CASE("wrong and unsupported values are refused") {
   refused(R"({"decoder_interpolation":"linear"})",
           "'decoder_interpolation' is \"linear\", which this build does not have; it has nearest, "
           "nearest-exact, bilinear, bicubic, area - use a model of one of these");
+  refused(R"({"activation":"Sigmoid"})",
+          "'activation' is \"Sigmoid\", which this build does not have; it has identity, sigmoid, "
+          "softmax, softmax2d, logsoftmax, tanh, argmax, argmax2d, clamp - use a model of one of "
+          "these");
+  refused(R"({"aux_params":{"classes":2,"activation":false}})",
+          "'activation' is false, which this build does not have; it has identity, sigmoid, "
+          "softmax, softmax2d, logsoftmax, tanh, argmax, argmax2d, clamp - use a model of one of "
+          "these");
   const Caught error = caught([] { parse_smp_config("c.json", R"({"_model_class":"Nothing"})"); });
   CHECK(error.exit == 4);
   CHECK(error.line.starts_with(
@@ -142,6 +151,28 @@ TEST_CASE("a decoder's options go into config.json and come back") {
   const std::string linknet = smp_config({.arch = "linknet", .encoder_depth = 4});
   CHECK(linknet.find("decoder_channels") == linknet.npos);  // SMP's Linknet has no such argument
   CHECK(parse_smp_config("c.json", linknet).options.encoder_depth == 4);
+}
+
+TEST_CASE("an activation is kept for exports, in config.json and in metadata") {
+  for (const std::string name :
+       {"sigmoid", "softmax", "softmax2d", "logsoftmax", "tanh", "argmax", "argmax2d", "clamp"}) {
+    const std::string text = fmt::format(
+        R"({{"_model_class":"Unet","activation":"{}","aux_params":{{"activation":"{}","classes":2}}}})",
+        name, name);
+    const ModelConfig config = parse_smp_config("c.json", text);
+    CHECK(config.notes.size() == 2);
+    CHECK(config.options.activation != FinalActivation::none);
+    CHECK(config.options.classification->activation == config.options.activation);
+    const ModelOptions again = *model_options("m", model_metadata(config.options));
+    CHECK(again.activation == config.options.activation);
+    const std::string written = smp_config(again), line = "\"activation\": \"" + name + "\"";
+    CHECK(written.find(line) != written.npos);
+    CHECK(written.rfind(line) != written.find(line));
+  }
+  const ModelConfig none =
+      parse_smp_config("c.json", R"({"_model_class":"Unet","activation":"identity"})");
+  CHECK(none.notes.empty());
+  CHECK(smp_config(none.options) == kSaved);
 }
 
 namespace {

@@ -71,6 +71,21 @@ def to_fjord(checks, data):
                    "--encoder", "resnet34", "--classes", 3, "--in-channels", 3)
 
 
+def keep_activations(checks):
+    image = torch.rand(2, 3, 64, 96)
+    for name in ("sigmoid", "softmax2d", "logsoftmax", "tanh", "argmax2d", "clamp"):
+        model = enliven(smp.Unet("resnet18", encoder_weights=None, classes=3, activation=name,
+                                 aux_params={"classes": 2, "activation": "softmax2d"}))
+        saved, file, back = (checks.folder / f"{name}{end}" for end in ("", ".safetensors", "-back"))
+        model.save_pretrained(saved)
+        checks.run("fjord-import", saved, file)
+        checks.run("fjord-export", file, back)
+        with torch.inference_mode():
+            expected, found = model(image), smp.from_pretrained(str(back)).eval()(image)
+        checks.say(all(map(torch.equal, expected, found)),
+                   f"the activation {name} of masks and that of scores are there again after import and export")
+
+
 def as_start(checks, data):
     model = enliven(smp.Unet("resnet34", encoder_weights=None))
     start = checks.folder / "start.safetensors"
@@ -96,5 +111,6 @@ if __name__ == "__main__":
     draw_data(data, bands=3)
     from_fjord(checks, data)
     to_fjord(checks, data)
+    keep_activations(checks)
     as_start(checks, data)
     checks.finish()
