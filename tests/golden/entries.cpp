@@ -1,10 +1,13 @@
 // Reads the tab-separated files that make_golden_data.py writes.
 #include "tests/golden/entries.h"
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <sstream>
 #include <stdexcept>
+
+#include "models/config_names.h"
 
 namespace fjord::golden {
 
@@ -63,6 +66,10 @@ void read_option(const Fields& pair, ModelOptions& model) {
   if (pair[0] == "norm")
     model.decoder_norm =
         pair.at(1) == "instancenorm" ? DecoderNorm::instance : DecoderNorm::identity;
+  if (pair[0] == "activation")
+    model.activation = std::ranges::find(kFinalActivations, std::string_view(pair.at(1)),
+                                         &Named<FinalActivation>::name)
+                           ->value;
   if (pair[0] == "classification") model.classification = {.classes = std::stoi(pair.at(1))};
 }
 

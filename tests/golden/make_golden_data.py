@@ -20,7 +20,7 @@ FAMILIES = ("resnet", "resnext", "se_res", "senet", "mobilenet_v2", "efficientne
 ARCHITECTURES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet")
 # Arguments that golden models have beside encoder, depth and channels; fjord's names for them.
 OPTIONS = {"decoder_attention_type": "attention", "decoder_interpolation": "interpolation",
-           "decoder_use_norm": "norm"}
+           "decoder_use_norm": "norm", "activation": "activation"}
 ODD = {"input": "input_odd", "shape": (1, 3, 75, 101)}
 # name -> input stream, in_channels, classes, loss, optimizer: those of the golden recipe.
 RUNS = {

@@ -98,6 +98,24 @@ void ModelRun::fill_label(const std::vector<std::uint8_t>& classes) {
   std::ranges::copy(classes, static_cast<std::uint8_t*>(label.slot->data));
 }
 
+void activate(const Buffer& logits, FinalActivation activation) {
+  if (activation == FinalActivation::none) return;
+  const bool softmax = activation == FinalActivation::softmax2d;
+  check(softmax || activation == FinalActivation::sigmoid, logits.name,
+        "goldens are of sigmoid and softmax2d");
+  const std::int64_t classes = logits.shape.c;
+  visit(logits, [&](auto* data) {
+    using T = std::remove_reference_t<decltype(*data)>;
+    for (auto* pixel = data; pixel != data + logits.shape.count(); pixel += classes) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(double{pixel[c]});
+      for (std::int64_t c = 0; c < classes; ++c)
+        pixel[c] = static_cast<T>(softmax ? std::exp(double{pixel[c]}) / sum
+                                          : 1 / (1 + std::exp(-double{pixel[c]})));
+    }
+  });
+}
+
 std::vector<double> values(const Buffer& buffer) {
   std::vector<double> list;
   visit(buffer, [&](auto* data) { list.assign(data, data + buffer.shape.count()); });

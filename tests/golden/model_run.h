@@ -50,6 +50,9 @@ class ModelRun {
   Tensor kept(Net net, Tensor x, const std::string& name) const;
 };
 
+/// Logits as SMP's module gives them out; of exports alone, so that no plan does it.
+void activate(const Buffer& logits, FinalActivation activation);
+
 /// A buffer's values in memory order, whatever its type.
 std::vector<double> values(const Buffer& buffer);
 Figures figures(const Buffer& buffer);

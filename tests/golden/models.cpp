@@ -25,6 +25,7 @@ std::vector<Row> model_rows(const ModelEntry& entry, On on) {
   run.fill_parameters();
   run.fill_image(entry.input);
   run.run();
+  if (!entry.encoder_only) activate(*run.results[0].slot, entry.model.activation);
   const std::string name =
       fmt::format("{} {} {}", entry.name, to_string(on), entry.encoder_only ? "encoder" : "");
   const bool winograd = on.backend == Backend::cpu && on.algorithm == ConvAlgorithm::any;

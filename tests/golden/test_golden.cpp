@@ -24,6 +24,8 @@ TEST_CASE("encoders and models in evaluation mode stay within 5e-5 of PyTorch, e
   const std::set<std::string> daily = {"resnet18",
                                        "resnet34",
                                        "Unet/resnet34",
+                                       "Unet/resnet34/sigmoid",
+                                       "Unet/resnet34/softmax2d",
                                        "Unet/resnet18/odd75x101",
                                        "resnet50",
                                        "resnext50_32x4d",
