@@ -4,7 +4,7 @@
 #
 #   tests/gpu.sh [--headers DIR] [--peers DIR] [--python PYTHON] [--build DIR] [--output FILE] [--quick]
 #
-# --headers DIR  fmt, nlohmann/json, CLI11, doctest and xxhash as headers, where they aren't installed
+# --headers DIR  fmt, nlohmann/json, CLI11 and doctest as headers, where they aren't installed
 # --peers DIR    train_step.py of PyTorch, timed beside fjord by --python (python3)
 # --quick        one size, and few repeats: minutes instead of an hour
 set -euo pipefail
@@ -94,6 +94,10 @@ configure() {
 
 build_all() {
   configure || { echo "tests/gpu.sh: cmake refused:" >&2; tail -n 20 "$build/log/configure" >&2; exit 1; }
+  if grep 'convolutions on the GPU are left out' "$build/log/configure" >&2; then
+    echo "tests/gpu.sh: cuDNN 9.8 or newer is needed: in the toolkit's folders, the system's or where CUDNN_ROOT says" >&2
+    exit 2
+  fi
   run build cmake --build "$build" -j "$(nproc)" --target fjord_cuda test_kernels_cuda test_cuda_plans cuda_steps cuda_goldens cuda_gates fjord-bench ||
     { echo "tests/gpu.sh: the build failed:" >&2; tail -n 40 "$build/log/build" >&2; exit 1; }
 }

@@ -10,7 +10,7 @@ foreach(layer kernels engine models data)
     target_link_libraries(fjord INTERFACE fjord_${layer})
     install(TARGETS fjord_${layer} EXPORT fjord-targets)
     install(DIRECTORY ${layer} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fjord
-            FILES_MATCHING PATTERN "*.h")
+            FILES_MATCHING PATTERN "*.h" PATTERN no_xxhash EXCLUDE)
   endif()
 endforeach()
 install(TARGETS fjord EXPORT fjord-targets)

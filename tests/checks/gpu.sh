@@ -23,6 +23,10 @@ expect "$(gpu --peers /nowhere)" 'there is no folder /nowhere'
 
 stand_in bin/nvidia-smi 'case $* in -L) echo "GPU 0: A card" ;; *) echo "A card, 1 MiB, 9.0" ;; esac'
 stand_in bin/nvcc 'echo "release 13.0, V13"'
+stand_in bin/cmake 'echo "-- No cuDNN found: convolutions on the GPU are left out"'
+output=$(gpu)
+expect "$output" '^tests/gpu.sh: cuDNN 9.8 or newer is needed'
+expect "$output" '^status 2$'
 stand_in bin/cmake 'exit 0'
 stand_in build/tests/cuda/gpu/test_kernels_cuda 'echo "a.cpp:1: MESSAGE: 12 cases of 3 slots"'
 stand_in build/tests/cuda/gpu/cuda_steps 'echo "loss 0.5 hash 0123456789abcdef ms 3"'
