@@ -46,7 +46,7 @@ if [ -n "$nvcc" ]; then
   # With all of them also what tests/gpu.sh runs, and cuDNN's plans: the engine built once more.
   [ "$cards" != all ] || targets+=(test_kernels_cuda cuda_steps cuda_goldens test_cuda_plans)
   cmake --build --preset cuda -j "$jobs" --target "${targets[@]}"
-  tests='cuda\.(gates|disassembly)|test_gates'
+  tests='cuda\.(gates|disassembly|driver)|test_gates'
   [ "$cards" != all ] || tests+='|test_cuda_plans(\.fused)?'
   ctest --test-dir build/cuda -R "^($tests)\$" --output-on-failure
 else

@@ -72,6 +72,21 @@ lines 351 | finds size engine/a.cpp "engine/a.cpp: 351 lines (at most 350)"
 { printf 'std::vector<Row> rows() {\n  return {\n'; lines 100; printf '  };\n}\n'; } | passes size tests/a.cpp
 { echo "struct A {"; lines 100; echo "};"; } | passes size engine/a.cpp
 
+# A program and a library that need a driver, one that is not there.
+binaries=$(mktemp -d)
+if command -v gcc >/dev/null && command -v readelf >/dev/null; then
+  build() { gcc -x c - -x none -o "$@" <<<"int a(void) { return 0; } int main(void) { return 0; }"; }
+  build "$binaries/libcuda.so" -shared -fPIC -Wl,-soname,libcuda.so.1
+  build "$binaries/good"
+  build "$binaries/bad" -Wl,--no-as-needed "$binaries/libcuda.so"
+  build "$binaries/libfjord_cuda.so" -shared -fPIC -Wl,--no-as-needed "$binaries/libcuda.so"
+  "$checks/driver.sh" "$binaries/good" >/dev/null || { echo "driver refuses a good program"; failed=1; }
+  for bad in bad libfjord_cuda.so; do
+    grep -qF "$bad: needs libcuda.so.1" <<<"$("$checks/driver.sh" "$binaries/good" "$binaries/$bad")" || { echo "driver misses a driver in $bad"; failed=1; }
+  done
+fi
+rm -rf "$binaries"
+
 # A stand-in for a program: its --help has one flag.
 programs=$(mktemp -d)
 trap 'rm -rf "$tree" "$programs"' EXIT
