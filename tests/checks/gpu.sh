@@ -29,7 +29,12 @@ expect "$output" '^tests/gpu.sh: cuDNN 9.8 or newer is needed'
 expect "$output" '^status 2$'
 stand_in bin/cmake 'exit 0'
 stand_in build/tests/cuda/gpu/test_kernels_cuda 'echo "a.cpp:1: MESSAGE: 12 cases of 3 slots"'
-stand_in build/tests/cuda/gpu/cuda_steps 'echo "loss 0.5 hash 0123456789abcdef ms 3"'
+# Losses near the CPU's in each precision, and then in one of them as $folder/wrong says.
+stand_in build/tests/cuda/gpu/cuda_steps 'case "$*" in *--cpu*) losses="0.8 0.7 0.6" norms="2.5 2 2" ;; *) losses="0.800004 0.7001 0.601" norms="2.501 3 1" ;; esac
+case "$*" in *"--precision fp32"*) . "'"$folder"'/wrong" ;; esac
+echo "loss 0.5 hash 0123456789abcdef ms 3 losses $losses norms $norms"'
+: >"$folder/wrong"
+stand_in bin/compute-sanitizer 'echo "$* slots ${FJORD_SLOTS:-all}" >>"'"$folder"'/sanitized"; echo "========= ERROR SUMMARY: 0 errors"'
 stand_in build/tests/cuda/gpu/cuda_goldens 'echo "| Unet | fp32 | 1e-7 | 1e-4 |"'
 stand_in build/tests/cuda/plans/test_cuda_plans 'echo "[doctest] test cases: 1 | 1 passed"'
 stand_in build/tests/cuda/gates/cuda_gates 'echo "| copy | sm_90 |"; echo "gates: 1 kernels"'
@@ -39,6 +44,9 @@ output=$(gpu)
 expect "$output" '^\| op cases \| passed \| 12 cases of 3 slots'
 expect "$output" '^\| determinism bf16 \| passed \| 5 runs: 5 x 0123456789abcdef'
 expect "$output" '^\| graph bf16 \| passed'
+expect "$output" '^\| losses fp32 \| passed \| first loss off by 5\.0e-06 \(at most 1e-5\), .* norm by 4\.0e-04 \(1e-3\), the losses of 2 free steps by 1\.7e-03 '
+for precision in tf32 bf16 fp16; do expect "$output" "^\\| losses $precision \\| passed"; done
+expect "$output" '^\| sanitizer racecheck \| passed'
 expect "$output" "^\\| cuBLASLt's products \\| passed"
 expect "$output" '^\| train \| 512 \| 8 \| bf16 \| 4.4 \| 1800.5 \| 1329 \|'
 expect "$output" '^\| infer \| resnet50 \| 4.4 \| 4.4 \|'
@@ -56,13 +64,23 @@ expect "$output" '^fp16: median 1.75 ms'
 stand_in bin/trtexec 'echo "no such layer"; exit 1'
 expect "$(gpu --python "$folder/bin/python")" "Failed: no such layer"
 
-# compute-sanitizer sees the kernels of every slot.
-beginnings=$(sed -nE 's/^sanitized\+?=,?//p' "$root/tests/gpu.sh" | paste -sd '|' | tr ',' '|')
-slots=$(cat "$root"/kernels/*.h | tr '\n' ' ' | grep -oE 'inline Kernel<[^;]*\{"[a-z_0-9]+"\}' | grep -oE '"[a-z_0-9]+"' | tr -d '"')
-[ "$(wc -l <<<"$slots")" -ge 40 ] || { echo "no slots were found in kernels/*.h"; failed=1; }
-while IFS= read -r slot; do
-  grep -qE "^($beginnings)" <<<"$slot" || { echo "tests/gpu.sh does not sanitize $slot"; failed=1; }
-done <<<"$slots"
+# A loss, a gradient or a free step that is off fails; so do steps that end without a loss.
+for wrong in 'losses="0.8001 0.7 0.6"' 'norms="2.6 2 2"' 'losses="0.8 0.7 0.62"' 'losses="0.8 nan 0.6"' 'losses="0.8 0.7"' 'losses= norms='; do
+  echo "$wrong" >"$folder/wrong"
+  output=$(gpu)
+  expect "$output" '^\| losses fp32 \| FAILED'
+  expect "$output" '^\| losses bf16 \| passed'
+  expect "$output" '^status 1$'
+done
+: >"$folder/wrong"
+
+# compute-sanitizer sees every case of every slot: with features in bf16, and those of their own types.
+for tool in memcheck racecheck initcheck synccheck; do
+  expect "$(cat "$folder/sanitized")" "^--tool $tool .*/test_kernels_cuda --test-case=\*in bf16,\*in its own types slots all$"
+done
+for test in 'in bf16") { run_cases(DType::bf16, true)' 'in its own types") { run_cases(DType::f32, false)'; do
+  grep -qF "$test" "$root/tests/kernels/cuda_runs.cpp" || { echo "tests/kernels/cuda_runs.cpp has no test $test"; failed=1; }
+done
 
 stand_in build/tests/cuda/gpu/cuda_steps 'echo "loss 0.5 hash $(printf %016x $RANDOM$RANDOM) ms 3"'
 stand_in build/tests/cuda/gpu/test_kernels_cuda 'exit 1'

@@ -1,4 +1,5 @@
-// Every op case whose slot has a CUDA kernel, on that kernel, in f32, bf16 and f16.
+// Every op case whose slot has a CUDA kernel, on that kernel, in f32, bf16 and f16; once where it
+// has types of its own.
 //
 // FJORD_SLOTS=batch_norm_apply,max_pool runs the slots whose names begin with one of these.
 #include <doctest/doctest.h>
@@ -30,13 +31,14 @@ bool wanted(const std::string& slot) {
   return false;
 }
 
-void run_cases(DType feature) {
+// Cases with features, in that type; or without.
+void run_cases(DType feature, bool with_features) {
   const Place place = cuda_place(feature);
   int cases = 0;
   std::set<std::string> slots;
   for (const OpCase& op_case : op_cases()) {
     if (!has_cuda(op_case.slot) || !wanted(op_case.slot)) continue;
-    if (feature != DType::f32 && op_case.features.empty()) continue;
+    if (op_case.features.empty() == with_features) continue;
     if (!op_case.compare && cuda_is_emulated()) continue;  // sizes that would take it minutes
     ++cases;
     slots.insert(op_case.slot);
@@ -45,13 +47,15 @@ void run_cases(DType feature) {
     for (const std::string& fault : faults_of(op_case, place)) FAIL_CHECK(fault);
   }
   MESSAGE(cases << " cases of " << slots.size() << " slots");
+  if (!std::getenv("FJORD_SLOTS")) CHECK(cases > 0);
 }
 
 }  // namespace
 
-TEST_CASE("every op case holds on CUDA in f32") { run_cases(DType::f32); }
-TEST_CASE("every op case holds on CUDA in bf16") { run_cases(DType::bf16); }
-TEST_CASE("every op case holds on CUDA in f16") { run_cases(DType::f16); }
+TEST_CASE("every op case holds on CUDA in f32") { run_cases(DType::f32, true); }
+TEST_CASE("every op case holds on CUDA in bf16") { run_cases(DType::bf16, true); }
+TEST_CASE("every op case holds on CUDA in f16") { run_cases(DType::f16, true); }
+TEST_CASE("every op case holds on CUDA in its own types") { run_cases(DType::f32, false); }
 
 TEST_CASE("a slot that CUDA has is a slot with a case") {
   cuda_place(DType::f32);

@@ -1,5 +1,7 @@
 // cuda_steps: a short training run on a card, as one line: loss, hash of all weights, milliseconds
-// a step. Equal commands must print equal hashes; so must --plain, which replays no graph.
+// a step, every step's loss and the gradients' norm. Equal commands must print equal hashes; so
+// must
+// --plain, which replays no graph. --cpu is what the losses and norms are compared with.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -86,18 +88,24 @@ int run(const Settings& s) {
   options.backend = s.backend, options.precision = s.precision, options.plan = s.plan;
   Trainer trainer([m = s.model](Net net, Tensor image) { return build_model(net, image, m); },
                   parameters, options);
-  double loss = 0;
-  std::vector<double> milliseconds;
+  std::vector<double> losses, norms, milliseconds;
   for (int i = 0; i < s.steps; ++i) {
-    fill_batch(trainer, s.image, static_cast<std::uint32_t>(i));
-    const auto start = std::chrono::steady_clock::now();
-    loss = trainer.step(1e-3).loss;
-    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+    Trainer::StepResult step;
+    std::chrono::duration<double, std::milli> time{};
+    do {  // fp16 looks for its loss scale: the same batch again
+      fill_batch(trainer, s.image, static_cast<std::uint32_t>(i));
+      const auto start = std::chrono::steady_clock::now();
+      step = trainer.step(1e-3);
+      time = std::chrono::steady_clock::now() - start;
+    } while (step.skipped);
     milliseconds.push_back(time.count());
+    losses.push_back(step.loss);
+    norms.push_back(step.gradient_norm.value());
   }
   std::nth_element(milliseconds.begin(), milliseconds.begin() + s.steps / 2, milliseconds.end());
-  fmt::print("loss {:.9g} hash {:016x} ms {:.3f}\n", loss, hash_of(parameters),
-             milliseconds[static_cast<std::size_t>(s.steps / 2)]);
+  fmt::print("loss {:.9g} hash {:016x} ms {:.3f} losses {:.9g} norms {:.9g}\n", losses.back(),
+             hash_of(parameters), milliseconds[static_cast<std::size_t>(s.steps / 2)],
+             fmt::join(losses, " "), fmt::join(norms, " "));
   return 0;
 }
 
