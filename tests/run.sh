@@ -28,6 +28,11 @@ case ${1:-} in
   *) echo "usage: tests/run.sh [--cuda-emulated]" >&2; exit 2 ;;
 esac
 
+# Before a release: every architecture, and with that every product of the step and every plan.
+if [ "${FJORD_CUDA_ARCHITECTURES:-}" = all ]; then
+  export FJORD_STEPS=${FJORD_STEPS:-all} FJORD_PLANS=${FJORD_PLANS:-all}
+fi
+
 say "packages"
 third_party/install.sh
 
