@@ -158,6 +158,9 @@ Normalization make_normalization(const NormalizeOptions& options, int channels, 
       throw_kind("imagenet", fmt::format("it is for 3 channels, these images have {}", channels));
     result.mean = {0.485, 0.456, 0.406};
     result.std = {0.229, 0.224, 0.225};
+  } else if (result.kind == "half") {
+    result.mean.assign(n, 0.5);
+    result.std.assign(n, 0.5);
   } else if (result.kind == "seed") {
     result.mean.assign(n, 0.5);
     result.std.assign(n, 1 / 3.2);
@@ -179,7 +182,7 @@ Normalization make_normalization(const NormalizeOptions& options, int channels, 
       result.std.push_back(deviation > 0 ? deviation / result.range : 1.0);
     }
   } else {
-    throw_kind(result.kind, "the kinds are imagenet, stats, seed, unit and none");
+    throw_kind(result.kind, "the kinds are imagenet, half, stats, seed, unit and none");
   }
   return result;
 }

@@ -23,7 +23,7 @@ BandStatistics band_statistics(std::span<const Sample> samples, int threads);
 
 /// y = (x / range - mean) / std per channel, as stored with a model.
 struct Normalization {
-  std::string kind = "unit";  // imagenet, stats, seed, unit or none
+  std::string kind = "unit";  // imagenet, half, stats, seed, unit or none
   double range = 255;         // the value that counts as 1
   std::vector<double> mean, std;
 

@@ -179,7 +179,9 @@ bool Reader::take_option(const std::string& key, const Json& value) {
     const Json name = value.is_string() ? Json(lower(value.get<std::string>())) : value;
     o.arch = known_name(key, name, architecture_names());
   } else if (key == "encoder_name") {
-    o.encoder = known_name(key, value, encoder_names());
+    const std::string name = value.is_string() ? value.get<std::string>() : "";
+    const bool alias = name.starts_with("tu-resnest");  // what SMP makes of timm-resnest
+    o.encoder = known_name(key, alias ? Json("timm-" + name.substr(3)) : value, encoder_names());
   } else if (key == "encoder_depth") {
     o.encoder_depth = integer(key, value, 3, 5);
   } else if (key == "in_channels") {

@@ -126,7 +126,8 @@ Normalization normalization_of(const ModelRecord& record, const ModelRequest& re
                 "does not say how its input is normalised", "say it by --normalize unit or seed");
   if (request.normalize == "stats")
     throw Error(ExitCode::usage, "normalize", "--normalize stats",
-                "the statistics are those of a training set", "use imagenet, seed, unit or none");
+                "the statistics are those of a training set",
+                "use imagenet, half, seed, unit or none");
   return make_normalization({request.normalize.value_or("imagenet"), request.range}, channels,
                             dtype, {}, threads());
 }
@@ -220,8 +221,8 @@ void add_request_flags(Options& options, ModelRequest& request) {
   options.flag("size", &request.size, {.value = "N|HxW|0", .help = "instead of the model's"});
   options.flag("normalize", &request.normalize,
                {.value = "HOW",
-                .help = "imagenet seed unit none",
-                .choices = {"imagenet", "stats", "seed", "unit", "none"}});
+                .help = "imagenet half seed unit none",
+                .choices = {"imagenet", "half", "stats", "seed", "unit", "none"}});
   options.flag("range", &request.range,
                {.value = "X",
                 .help = "value that means 1",

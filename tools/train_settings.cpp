@@ -32,8 +32,8 @@ void add_data_flags(Options& options, TrainSettings& s) {
                {.value = "HOW", .help = "standard, none", .choices = {"standard", "none"}});
   options.flag("normalize", &s.normalize,
                {.value = "HOW",
-                .help = "imagenet stats seed unit none",
-                .choices = {"imagenet", "stats", "seed", "unit", "none"}});
+                .help = "imagenet half stats seed unit none",
+                .choices = {"imagenet", "half", "stats", "seed", "unit", "none"}});
   options.flag("range", &s.range, {.value = "X", .help = "value that means 1", .range = kPositive});
   options.flag("val-fraction", &s.val_fraction,
                {.value = "X", .help = "without val/ (0.1)", .range = kFraction});

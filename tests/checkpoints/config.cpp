@@ -61,6 +61,11 @@ TEST_CASE("options survive config.json and metadata") {
   CHECK(!model_options("m", {{"format", "pt"}}).has_value());
 }
 
+TEST_CASE("SMP's own name of a ResNeSt is an alias") {
+  CHECK(parse_smp_config("c.json", R"({"_model_class":"Unet","encoder_name":"tu-resnest14d"})")
+            .options.encoder == "timm-resnest14d");
+}
+
 TEST_CASE("what has no effect is noted") {
   CHECK(parse_smp_config("c.json", R"({"activation":"sigmoid","dropout":0.5,"_x":1})").notes ==
         std::vector<std::string>{"c.json: activation \"sigmoid\" of masks is kept for exports: "

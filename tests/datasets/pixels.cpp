@@ -99,6 +99,7 @@ TEST_CASE("normalisation: each kind's formula, text and back") {
                        std::optional<double> range = {}) {
     return make_normalization({kind, range}, channels, type, {}, 1);
   };
+  CHECK(apply(make("half", 3), 1, 100) == doctest::Approx(100 / 255.0 * 2 - 1));
   CHECK(apply(make("seed", 3), 0, 100) == doctest::Approx(100 / 255.0 * 3.2 - 1.6));
   CHECK(apply(make("seed", 1, DType::u16), 0, 100) == doctest::Approx(100 / 65535.0 * 3.2 - 1.6));
   CHECK(apply(make("unit", 4, DType::u16, 2047), 3, 1000) == doctest::Approx(1000 / 2047.0));
@@ -106,7 +107,7 @@ TEST_CASE("normalisation: each kind's formula, text and back") {
   CHECK(apply(make("none", 3), 2, 77) == 77.0f);
   CHECK(apply(make("imagenet", 3), 1, 128) == doctest::Approx((128 / 255.0 - 0.456) / 0.224));
   CHECK(make("", 3).kind == "imagenet");
-  for (const char* kind : {"seed", "unit", "none", "imagenet"})
+  for (const char* kind : {"seed", "unit", "none", "imagenet", "half"})
     CHECK(Normalization::parse(make(kind, 3).text()) == make(kind, 3));
   CHECK(make("unit", 1).text() == R"({"kind":"unit","mean":[0.0],"range":255.0,"std":[1.0]})");
 }
@@ -119,10 +120,10 @@ TEST_CASE("normalisation: messages") {
   CHECK(said({"imagenet", {}}, 4) ==
         "error[E-normalize] --normalize imagenet - it is for 3 channels, these images have 4 - use "
         "--normalize stats");
-  CHECK(
-      said({"zscore", {}}, 3) ==
-      "error[E-normalize] --normalize zscore - the kinds are imagenet, stats, seed, unit and none "
-      "- use --normalize stats");
+  CHECK(said({"zscore", {}}, 3) ==
+        "error[E-normalize] --normalize zscore - the kinds are imagenet, half, stats, seed, unit "
+        "and none "
+        "- use --normalize stats");
   CHECK(said({"unit", 0.0}, 3) ==
         "error[E-range] --range 0 - it is the pixel value that counts as 1, above 0 - use --range "
         "255");
