@@ -8,6 +8,7 @@
 #include "engine/state_dict.h"
 #include "kernels/error.h"
 #include "models/config.h"
+#include "models/config_names.h"
 #include "models/import.h"
 #include "tools/files.h"
 #include "tools/log.h"
@@ -44,7 +45,7 @@ Options options_of(ExportSettings& s) {
                      {.value = "PATH", .help = "a folder is for smp.from_pretrained"});
   options.group("ONNX");
   options.flag("probabilities", &s.probabilities,
-               {.help = "sigmoid or softmax at the end, as QGIS's Deepness expects"});
+               {.help = "sigmoid or softmax at the end, alone, as QGIS's Deepness expects"});
   options.flag("resolution", &s.resolution,
                {.value = "CM",
                 .help = "of the images it was trained on, centimetres a pixel, for QGIS",
@@ -147,11 +148,37 @@ void write_folder(const fs::path& folder, const Parameters& parameters, const Mo
   write_file_atomically(folder / "config.json", smp_config(record.model));
 }
 
+bool gives_probabilities(FinalActivation activation) {
+  return activation == FinalActivation::sigmoid || activation == FinalActivation::softmax ||
+         activation == FinalActivation::softmax2d;
+}
+
+// With --probabilities they are the only output, as Deepness demands, and made where the model's
+// own activation gives other values.
+ModelOptions onnx_model(ModelOptions model, const ExportSettings& s) {
+  const std::string name = printable(s.out);
+  const std::string own(name_of(model.activation, kFinalActivations));
+  if (s.probabilities && !gives_probabilities(model.activation)) {
+    if (model.activation != FinalActivation::none)
+      say("{}: probabilities instead of the model's {}", name, own);
+    model.activation = model.classes == 1 ? FinalActivation::sigmoid : FinalActivation::softmax;
+  } else if (model.activation != FinalActivation::none) {
+    say("{}: ends with {}, the model's activation", name, own);
+  }
+  if (model.classification && s.probabilities) {
+    say("{}: scores of the classification head left out, --probabilities is one output", name);
+    model.classification.reset();
+  } else if (model.classification) {
+    say("{}: a second output, scores, of the classification head", name);
+  }
+  return model;
+}
+
 std::string write_model(const fs::path& out, const ModelRecord& record, Parameters& parameters,
                         const ExportSettings& s) {
   if (out.extension() == ".onnx") {
-    write_onnx(out, record.model, parameters,
-               {.probabilities = s.probabilities, .metadata = onnx_metadata(record, s)});
+    const Metadata metadata = onnx_metadata(record, s);
+    write_onnx(out, onnx_model(record.model, s), parameters, metadata);
     return "onnx";
   }
   if (out.extension() == ".safetensors") {

@@ -5,7 +5,7 @@
 namespace fjord {
 
 void write_onnx(const std::filesystem::path& path, const ModelOptions&, Parameters&,
-                const OnnxOptions&) {
+                const Metadata&) {
   throw Error(ExitCode::usage, "onnx", printable(path.native()),
               "this fjord was built without ONNX",
               "install libonnx-dev and build again, or export to a .safetensors or to a folder");

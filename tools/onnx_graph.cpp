@@ -117,8 +117,10 @@ void OnnxGraph::convolution(const Word& word, const Word* norm) {
       shift[k] = static_cast<float>((double{shift[k]} - mean[k]) * scale + beta[k]);
     }
   }
-  std::vector<std::string> inputs = {
-      name_of(word.inputs[0]), constant(weight->name, weight->parameter->file_shape(), filters)};
+  Sizes sizes = weight->parameter->file_shape();
+  sizes.resize(4, 1);  // a linear layer's has two
+  std::vector<std::string> inputs = {name_of(word.inputs[0]),
+                                     constant(weight->name, sizes, filters)};
   if (!shift.empty())
     inputs.push_back(constant(word.path + "bias", {std::int64_t(shift.size())}, shift));
   std::string y = node("Conv", inputs);

@@ -11,6 +11,7 @@
 
 #include "engine/tape.h"
 #include "kernels/spatial.h"
+#include "models/models.h"
 
 namespace fjord {
 
@@ -19,16 +20,29 @@ class OnnxGraph {
   /// The tape must outlive this. Its parameters are read from the host.
   OnnxGraph(const Tape& tape, onnx::GraphProto& graph) : tape_(tape), graph_(graph) {}
 
-  /// Names a tensor that is given.
-  void input(Tensor x, const std::string& name) { names_[x.slot] = name; }
+  /// The images that are given.
+  void input(Tensor images, const std::string& name);
   /// Writes every word. Throws Error{usage, "onnx"} for one that ONNX has no operator for.
   void write();
+  /// What comes out, n x classes x h x w, after the activation and named by what it gives.
+  void masks(Tensor logits, FinalActivation activation);
+  /// "scores" of a classification head, n x classes.
+  void scores(Tensor logits, FinalActivation activation);
+
+  /// A size that the file fixes, or the name of one that it leaves open.
+  struct Extent {
+    std::string name = {};
+    std::int64_t size = 0;
+  };
+
+ private:
+  void finish(const std::string& x, FinalActivation activation);
+  void output(const std::string& name, std::vector<Extent> extents, FinalActivation activation);
   /// A node of one output, whose name is given back.
   std::string node(const std::string& op, const std::vector<std::string>& inputs);
   onnx::NodeProto& last() { return *graph_.mutable_node(graph_.node_size() - 1); }
   const std::string& name_of(const Slot* slot) const;
 
- private:
   void write(const Word& word);
   static void demand(bool ok, const Word& word, std::string_view why);
   void bare_convolution(const Word& word);

@@ -12,6 +12,11 @@ void OnnxGraph::window(const Word& word) {
 }
 
 void OnnxGraph::max_pool(const Word& word) {
+  // A window over all pixels, as a classification head's: of other images they are more or fewer.
+  if (word.output->shape.h == 1 && word.output->shape.w == 1) {
+    names_[word.output] = node("GlobalMaxPool", {name_of(word.inputs[0])});
+    return;
+  }
   names_[word.output] = node("MaxPool", {name_of(word.inputs[0])});
   window(word);
   integer("ceil_mode", word.integer("ceil"));

@@ -1,4 +1,4 @@
-"""fjord-export to ONNX: ONNX Runtime's logits against PyTorch's in double, and its time against PyTorch's own export."""
+"""fjord-export to ONNX: ONNX Runtime's outputs against PyTorch's in double, and its time against PyTorch's own export."""
 
 import copy
 import shutil
@@ -16,7 +16,12 @@ MODELS = [*(("Unet", encoder, {}) for encoder in FAMILY),
           *((architecture, encoder, {}) for architecture in ARCHITECTURES for encoder in COMBINED),
           ("UnetPlusPlus", "resnet34", {"decoder_attention_type": "scse"}),
           ("Unet", "resnet18", {"decoder_use_norm": {"type": "instancenorm", "affine": True}}),
-          *(("Unet", "resnet18", {"decoder_interpolation": mode}) for mode in ("bilinear", "bicubic", "nearest-exact"))]
+          *(("Unet", "resnet18", {"decoder_interpolation": mode}) for mode in ("bilinear", "bicubic", "nearest-exact")),
+          *(("Unet", "resnet18", {"activation": name}) for name in ("sigmoid", "softmax", "softmax2d", "logsoftmax",
+                                                                    "tanh", "clamp")),
+          *(("Unet", "resnet18", {"encoder_depth": depth, "decoder_channels": (64, 32, 16, 16, 16)[:depth],
+                                  "aux_params": {"classes": 4, "pooling": pooling, "activation": name}})
+            for depth, pooling, name in ((5, "avg", None), (3, "max", "softmax2d"), (5, "max", "sigmoid")))]
 
 
 def session(path):
@@ -35,10 +40,16 @@ def seconds(run, times=5):
     return sorted(taken)[times // 2]
 
 
+def outputs_of(model, image):
+    made = model(image)
+    return [value.numpy() for value in (made if isinstance(made, tuple) else (made,))]
+
+
 def check(checks, architecture, encoder, options):
     model = calm(enliven(getattr(smp, architecture)(encoder, encoder_weights=None, classes=3,
                                                     in_channels=4, **options)))
-    words = (value["type"] if isinstance(value, dict) else value for value in options.values())
+    words = (value.get("type", value.get("pooling")) if isinstance(value, dict) else str(value)
+             for value in options.values() if not isinstance(value, tuple))
     name = "-".join([architecture, encoder, *words])
     folder, ours = checks.folder / name, checks.folder / f"{name}.onnx"
     model.save_pretrained(folder)
@@ -53,12 +64,15 @@ def check(checks, architecture, encoder, options):
     for shape in [(1, 4, 64, 96), (2, 4, 128, 128), (1, 4, 160, 224), *odd]:
         image = torch.randn(shape)
         with torch.no_grad():
-            expected, single = double(image.double()).numpy(), model(image).numpy()
-        found = run.run(None, {"image": image.numpy()})[0]
-        rms = np.sqrt((expected**2).mean())
-        worst = max(worst, np.abs(found - expected).max() / rms)
-        own = max(own, np.abs(single - expected).max() / rms)
-    checks.say(worst <= 1e-4, f"{name}: logits {worst:.1e} of their rms from PyTorch in double, "
+            exact, floats = outputs_of(double, image.double()), outputs_of(model, image)
+        given = run.run(None, {"image": image.numpy()})
+        assert len(given) == len(exact), run.get_outputs()
+        for found, expected, single in zip(given, exact, floats):
+            assert found.shape == expected.shape, (found.shape, expected.shape)
+            rms = np.sqrt((expected**2).mean())
+            worst = max(worst, np.abs(found - expected).max() / rms)
+            own = max(own, np.abs(single - expected).max() / rms)
+    checks.say(worst <= 1e-4, f"{name}: outputs {worst:.1e} of their rms from PyTorch in double, "
                               f"PyTorch in float {own:.1e}")
     return model, run
 

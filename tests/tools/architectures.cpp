@@ -5,10 +5,6 @@
 
 #include "data/image.h"
 #include "data/image_write.h"
-#include "engine/model.h"
-#include "engine/state_dict.h"
-#include "kernels/cpu/backend.h"
-#include "tools/model_record.h"
 #include "user.h"
 
 using namespace fjord;
@@ -23,20 +19,6 @@ ModelOptions small(const std::string& arch) {
   options.decoder_channels = default_channels(3);
   if (arch != "linknet") options.decoder_channels = {32, 16, 16};
   return options;
-}
-
-// A model as it was drawn, written under folder.
-std::string untrained(const fs::path& folder, const ModelOptions& options) {
-  enable_cpu_kernels();
-  Parameters parameters;
-  declare_parameters(
-      parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
-      options.in_channels, 1);
-  ModelRecord record;
-  record.model = options;
-  const fs::path path = folder / (options.arch + ".safetensors");
-  save_state_dict(path, parameters, to_metadata(record));
-  return path.string();
 }
 
 int mirrored(int i, int size) {

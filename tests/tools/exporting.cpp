@@ -19,18 +19,6 @@ std::string model_file() {
   return (trained_run().run / "checkpoints/best/model.safetensors").string();
 }
 
-onnx::ModelProto read_onnx(const std::filesystem::path& path) {
-  onnx::ModelProto model;
-  REQUIRE(model.ParseFromString(read_text(path)));
-  return model;
-}
-
-std::string metadata(const onnx::ModelProto& model, const std::string& key) {
-  for (const onnx::StringStringEntryProto& entry : model.metadata_props())
-    if (entry.key() == key) return entry.value();
-  return "";
-}
-
 float pattern(std::int64_t i) { return std::sin(0.37f * static_cast<float>(i)); }
 
 }  // namespace
@@ -125,7 +113,8 @@ TEST_CASE("export: what cannot be done is refused") {
   const std::string out = (folder / "m.safetensors").string();
   const Outcome flag = run({"fjord-export", model_file(), out, "--probabilities"});
   CHECK(flag.code == 2);
-  CHECK(flag.err.find("--probabilities and --resolution are of ONNX files") != std::string::npos);
+  CHECK(flag.err.find("--probabilities and --resolution are of ONNX files") !=
+        std::string::npos);
   const Outcome same = run({"fjord-export", model_file(), model_file()});
   CHECK(same.code == 2);
   CHECK(same.err.find("it is the model to be read") != std::string::npos);

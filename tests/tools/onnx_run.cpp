@@ -9,6 +9,8 @@
 #include <map>
 #include <string>
 
+#include "user.h"
+
 namespace fjord::test {
 
 namespace {
@@ -83,9 +85,8 @@ void for_window(const Node& node, const OnnxValue& x, std::int64_t h, std::int64
 }
 
 std::int64_t windows(const Node& node, std::int64_t size) {
-  return (size + 2 * node.ints("pads")[0] - node.ints("kernel_shape")[0]) /
-             node.ints("strides")[0] +
-         1;
+  const std::int64_t s = node.ints("strides")[0], up = node.integer("ceil_mode", 0) ? s - 1 : 0;
+  return (size + 2 * node.ints("pads")[0] - node.ints("kernel_shape")[0] + up) / s + 1;
 }
 
 OnnxValue convolve(const Node& node) {
@@ -141,6 +142,41 @@ OnnxValue concat(const Node& node) {
   return y;
 }
 
+OnnxValue pool_all(const std::string& op, const OnnxValue& x) {
+  OnnxValue y = images({x.shape[0], x.shape[1], 1, 1});
+  for_each(y.shape, [&](auto n, auto c, auto, auto) {
+    float most = -INFINITY, sum = 0;
+    for_each({1, 1, x.shape[2], x.shape[3]}, [&](auto, auto, auto h, auto w) {
+      most = std::max(most, at(x, n, c, h, w));
+      sum += at(x, n, c, h, w);
+    });
+    at(y, n, c, 0, 0) =
+        op == "GlobalMaxPool" ? most : sum / static_cast<float>(x.shape[2] * x.shape[3]);
+  });
+  return y;
+}
+
+OnnxValue flatten(OnnxValue x) {
+  x.shape = {x.shape[0], x.shape[1] * x.shape[2] * x.shape[3]};
+  return x;
+}
+
+// The first of the largest: over the channels, or of all values of a row.
+OnnxValue arg_max(const Node& node) {
+  CHECK(node.integer("keepdims", 1) == 0);
+  const OnnxValue& x = node.in(0);
+  if (x.shape.size() == 1) return {{}, {}, {std::ranges::max_element(x.floats) - x.floats.begin()}};
+  CHECK(node.integer("axis", 0) == 1);
+  OnnxValue y{{x.shape[0], x.shape[2], x.shape[3]}, {}, {}};
+  for_each({x.shape[0], 1, x.shape[2], x.shape[3]}, [&](auto n, auto, auto h, auto w) {
+    std::int64_t most = 0;
+    for (std::int64_t c = 1; c < x.shape[1]; ++c)
+      if (at(x, n, c, h, w) > at(x, n, most, h, w)) most = c;
+    y.integers.push_back(most);
+  });
+  return y;
+}
+
 OnnxValue softmax(OnnxValue x) {
   for_each({x.shape[0], 1, x.shape[2], x.shape[3]}, [&](auto n, auto, auto h, auto w) {
     double sum = 0;
@@ -162,7 +198,8 @@ OnnxValue shape_of(const Node& node) {
 // A window is walked with one padding and one stride, over all channels.
 void demand_plain_window(const std::string& op, const Node& node) {
   if (node.integer("group", 1) != 1) FAIL(op << " in groups");
-  if (node.integer("ceil_mode", 0) != 0) FAIL(op << " with ceil_mode");
+  // Else a last window could lie in the border alone.
+  if (node.integer("ceil_mode", 0) != 0 && !node.all("pads", 0)) FAIL(op << " with ceil_mode");
   if (!node.all("dilations", 1)) FAIL(op << " with dilations");
   for (const char* name : {"pads", "strides", "kernel_shape"})
     if (const Sizes sizes = node.ints(name); !node.all(name, sizes.at(0)))
@@ -177,7 +214,18 @@ OnnxValue result(const std::string& op, const Node& node) {
   if (op == "Resize") return resize(node);
   if (op == "Concat") return concat(node);
   if (op == "Shape") return shape_of(node);
+  if (op == "Softmax" || op == "LogSoftmax") CHECK(node.integer("axis", -1) == 1);
   if (op == "Softmax") return softmax(std::move(x));
+  if (op == "GlobalAveragePool" || op == "GlobalMaxPool") return pool_all(op, x);
+  if (op == "Flatten") return flatten(std::move(x));
+  if (op == "ArgMax") return arg_max(node);
+  if (op == "Reshape") {
+    CHECK(node.in(1).integers == Sizes{-1});
+    x.shape = {static_cast<std::int64_t>(x.floats.size())};
+    return x;
+  }
+  const bool logarithm = op == "LogSoftmax";
+  if (logarithm) x = softmax(std::move(x));
   if (op == "Identity") return x;
   for (std::size_t i = 0; i < x.floats.size(); ++i) {
     float& value = x.floats[i];
@@ -187,6 +235,12 @@ OnnxValue result(const std::string& op, const Node& node) {
       value += node.in(1).floats[i];
     else if (op == "Sigmoid")
       value = 1 / (1 + std::exp(-value));
+    else if (op == "Tanh")
+      value = std::tanh(value);
+    else if (op == "Clip")
+      value = std::clamp(value, node.in(1).floats.at(0), node.in(2).floats.at(0));
+    else if (logarithm)
+      value = std::log(value);
     else
       FAIL("operator " << op);
   }
@@ -208,7 +262,19 @@ OnnxValue value_of(const onnx::TensorProto& tensor) {
 
 }  // namespace
 
-OnnxValue run_onnx(const onnx::ModelProto& model, OnnxValue input) {
+onnx::ModelProto read_onnx(const std::filesystem::path& path) {
+  onnx::ModelProto model;
+  REQUIRE(model.ParseFromString(read_text(path)));
+  return model;
+}
+
+std::string metadata(const onnx::ModelProto& model, const std::string& key) {
+  for (const onnx::StringStringEntryProto& entry : model.metadata_props())
+    if (entry.key() == key) return entry.value();
+  return "";
+}
+
+OnnxValue run_onnx(const onnx::ModelProto& model, OnnxValue input, int output) {
   const onnx::GraphProto& graph = model.graph();
   std::map<std::string, OnnxValue> values;
   for (const onnx::TensorProto& tensor : graph.initializer())
@@ -216,7 +282,7 @@ OnnxValue run_onnx(const onnx::ModelProto& model, OnnxValue input) {
   values[graph.input(0).name()] = std::move(input);
   for (const onnx::NodeProto& node : graph.node())
     values[node.output(0)] = result(node.op_type(), Node(node, values));
-  return values.at(graph.output(0).name());
+  return values.at(graph.output(output).name());
 }
 
 }  // namespace fjord::test

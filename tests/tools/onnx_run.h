@@ -3,6 +3,8 @@
 
 #include <onnx.pb.h>
 
+#include <filesystem>
+#include <string>
 #include <vector>
 
 namespace fjord::test {
@@ -14,7 +16,13 @@ struct OnnxValue {
   std::vector<std::int64_t> integers;
 };
 
-/// The graph's output for its one input. Fails the test at an operator that it does not know.
-OnnxValue run_onnx(const onnx::ModelProto& model, OnnxValue input);
+/// Fails the test where there is no ONNX file.
+onnx::ModelProto read_onnx(const std::filesystem::path& path);
+/// Empty where the model says nothing of it.
+std::string metadata(const onnx::ModelProto& model, const std::string& key);
+
+/// One of the graph's outputs for its one input. Fails the test at an operator that it does not
+/// know.
+OnnxValue run_onnx(const onnx::ModelProto& model, OnnxValue input, int output = 0);
 
 }  // namespace fjord::test

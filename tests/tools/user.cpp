@@ -14,6 +14,10 @@
 #include <sstream>
 
 #include "data/synth.h"
+#include "engine/model.h"
+#include "engine/state_dict.h"
+#include "kernels/cpu/backend.h"
+#include "tools/model_record.h"
 
 namespace fjord::test {
 
@@ -116,6 +120,19 @@ bool wait_for_file(const fs::path& path, const std::string& text) {
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
+}
+
+std::string untrained(const fs::path& folder, const ModelOptions& options) {
+  enable_cpu_kernels();
+  Parameters parameters;
+  declare_parameters(
+      parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
+      options.in_channels, 1);
+  ModelRecord record;
+  record.model = options;
+  const fs::path path = folder / (options.arch + ".safetensors");
+  save_state_dict(path, parameters, to_metadata(record));
+  return path.string();
 }
 
 const TrainedRun& trained_run() {

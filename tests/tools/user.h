@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "models/models.h"
+
 namespace fjord::test {
 
 /// What a program left behind. code: exit status, or 128 + the signal that ended it.
@@ -56,6 +58,9 @@ std::vector<std::string> with(std::vector<std::string> args, const std::string& 
 /// Waits until a file of the run is there (and holds the text); false after a minute.
 bool wait_for_file(const std::filesystem::path& path, const std::string& text = "");
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);
+
+/// A model as it was drawn, written under folder.
+std::string untrained(const std::filesystem::path& folder, const ModelOptions& options);
 
 /// One trained run that several cases look at; made on first use.
 struct TrainedRun {
