@@ -1,6 +1,7 @@
 // fjord-export.
 #include "tools/exporting.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -29,6 +30,7 @@ struct ExportSettings {
   std::string out;
   bool probabilities = false;
   std::optional<double> resolution;
+  std::optional<std::string> class_names;
 };
 
 Options options_of(ExportSettings& s) {
@@ -50,6 +52,8 @@ Options options_of(ExportSettings& s) {
                {.value = "CM",
                 .help = "of the images it was trained on, centimetres a pixel, for QGIS",
                 .range = {0, std::numeric_limits<double>::infinity(), true, false}});
+  options.flag("class-names", &s.class_names,
+               {.value = "A,B", .help = "instead of numbers, for QGIS; also the background's"});
   add_request_flags(options, s.request);
   add_common_flags(options, s.common);
   return options;
@@ -85,15 +89,44 @@ void add_standardization(Metadata& metadata, const Normalization& normalization)
   metadata["standardization_std"] = Json(std).dump();
 }
 
+std::string trimmed(std::string_view text) {
+  const auto begin = text.find_first_not_of(' ');
+  if (begin == text.npos) return "";
+  return std::string(text.substr(begin, text.find_last_not_of(' ') + 1 - begin));
+}
+
+// --class-names, else those that fjord gives.
+std::vector<std::string> names_of_classes(int classes, const ExportSettings& s) {
+  if (!s.class_names) return class_names(classes);
+  std::vector<std::string> names;
+  for (std::string_view rest = *s.class_names;; rest.remove_prefix(rest.find(',') + 1)) {
+    names.push_back(trimmed(rest.substr(0, rest.find(','))));
+    if (rest.find(',') == rest.npos) break;
+  }
+  auto refuse = [&](std::string_view why) {
+    throw Error(ExitCode::usage, "class-names", "--class-names " + printable(*s.class_names), why,
+                "name every class once, in order, with commas between");
+  };
+  const auto expected = static_cast<std::size_t>(label_classes(classes));
+  if (names.size() != expected)
+    refuse(fmt::format("{} names for {} classes{}", names.size(), expected,
+                       classes == 1 ? " (background and foreground)" : ""));
+  for (auto name = names.begin(); name != names.end(); ++name)
+    if (name->empty() || std::find(names.begin(), name, *name) != name)
+      refuse(name->empty() ? "a name is empty" : "a name is given twice");
+  return names;
+}
+
 // What fjord's files say, and the keys that the QGIS plugin Deepness reads.
 Metadata onnx_metadata(const ModelRecord& record, const ExportSettings& s) {
   Metadata metadata = to_metadata(record);
   Json names = Json::object();
   int k = 0;
-  for (const std::string& name : class_names(record.model.classes))
+  for (const std::string& name : names_of_classes(record.model.classes, s))
     names[fmt::format("{}", k++)] = name;
   metadata["model_type"] = Json("Segmentor").dump();
-  metadata["class_names"] = names.dump();
+  metadata["class_names"] =
+      names.dump(-1, ' ', false, Json::error_handler_t::replace);  // of bytes that are no UTF-8
   metadata["tiles_size"] = Json(tile_size(record)).dump();
   metadata["tiles_overlap"] = Json(15).dump();
   metadata["seg_thresh"] = Json(0.5).dump();
@@ -122,9 +155,9 @@ void demand_known_form(const fs::path& out, const ExportSettings& s) {
   constexpr std::string_view kForms = "name an OUT.onnx, an OUT.safetensors or a folder";
   const std::string form = out.extension().string(), name = printable(s.out);
   std::error_code ignored;
-  if (form != ".onnx" && (s.probabilities || s.resolution))
+  if (form != ".onnx" && (s.probabilities || s.resolution || s.class_names))
     throw Error(ExitCode::usage, "export", name,
-                "--probabilities and --resolution are of ONNX files",
+                "--probabilities, --resolution and --class-names are of ONNX files",
                 "leave them out, or name an OUT.onnx");
   if (out.filename() == "model.safetensors" &&
       fs::exists(out.parent_path() / "checkpoints", ignored))

@@ -113,7 +113,7 @@ TEST_CASE("export: what cannot be done is refused") {
   const std::string out = (folder / "m.safetensors").string();
   const Outcome flag = run({"fjord-export", model_file(), out, "--probabilities"});
   CHECK(flag.code == 2);
-  CHECK(flag.err.find("--probabilities and --resolution are of ONNX files") !=
+  CHECK(flag.err.find("--probabilities, --resolution and --class-names are of ONNX files") !=
         std::string::npos);
   const Outcome same = run({"fjord-export", model_file(), model_file()});
   CHECK(same.code == 2);

@@ -179,3 +179,29 @@ TEST_CASE("export: scores of a classification head, at other sizes than it was r
     CHECK(alone.messages.find("classification head left out") != std::string::npos);
   }
 }
+
+TEST_CASE("export: --class-names are the classes' in the file, one for each") {
+  const Exported named = exported(shallow(3), {"--class-names", "ground, road,\"roof\""});
+  CHECK(metadata(named.model, "class_names") == R"({"0":"ground","1":"road","2":"\"roof\""})");
+  CHECK(metadata(exported(shallow(1), {"--class-names", "other,road"}).model, "class_names") ==
+        R"({"0":"other","1":"road"})");
+  const TempFolder folder;
+  struct Case {
+    int classes;
+    const char *names, *why;
+  };
+  const Case cases[] = {{3, "a,b", "2 names for 3 classes - "},
+                        {1, "road", "1 names for 2 classes (background and foreground) - "},
+                        {3, "a,b,c,", "4 names for 3 classes - "},
+                        {3, "a, ,c", "a name is empty - "},
+                        {3, "a,b,a", "a name is given twice - "}};
+  for (const auto& [classes, names, why] : cases) {
+    const std::string model = untrained(folder.path, shallow(classes)),
+                      out = (folder / "m.onnx").string();
+    const Outcome refused = run({"fjord-export", model, out, "--class-names", names});
+    CHECK(refused.code == 2);
+    CHECK(refused.error() == std::string("error[E-class-names] --class-names ") + names + " - " +
+                                 why + "name every class once, in order, with commas between");
+    CHECK_FALSE(std::filesystem::exists(out));
+  }
+}
