@@ -60,7 +60,7 @@ std::vector<double> activated(const std::string& name, std::vector<double> z) {
 TEST_CASE("export: an ONNX file ends with the model's activation, over the classes") {
   constexpr int classes = 3;
   ModelOptions options = shallow(classes);
-  const std::int64_t h = 16, w = 24, pixels = h * w;
+  const std::int64_t h = 8, w = 16, pixels = h * w;
   const Exported plain = exported(options);
   CHECK(plain.messages.find("activation") == std::string::npos);
   const OnnxValue logits = run_onnx(plain.model, drawn_image(h, w));
@@ -100,7 +100,7 @@ TEST_CASE("export: an ONNX file ends with the model's activation, over the class
 
 TEST_CASE("export: the largest class, and as SMP's argmax the largest of all values") {
   ModelOptions options = shallow(3);
-  const std::int64_t h = 16, w = 24, pixels = h * w;
+  const std::int64_t h = 8, w = 16, pixels = h * w;
   const OnnxValue logits = run_onnx(exported(options).model, drawn_image(h, w));
   options.activation = FinalActivation::argmax2d;
   const onnx::ModelProto classes = exported(options).model;
