@@ -14,6 +14,7 @@
 #include "tools/csv.h"
 #include "tools/dataset_programs.h"
 #include "tools/files.h"
+#include "tools/model_files.h"
 #include "tools/model_flags.h"
 #include "tools/recorded.h"
 #include "tools/run_folder.h"
@@ -95,7 +96,9 @@ int inspect_image(const InspectSettings& s) {
 }
 
 int inspect_model(const InspectSettings& s, const fs::path& path) {
-  const SafetensorsFile file(path);
+  FileBytes bytes = open_bytes(path);
+  refuse_torch_file(bytes);
+  const SafetensorsFile file(std::move(bytes));
   std::int64_t values = 0;
   std::string rows;
   std::vector<Digest> digests;
@@ -221,6 +224,17 @@ int inspect_folder(const InspectSettings& s) {
                   .threads = threads()});
 }
 
+// Other zip archives than those of torch.save, whose first entry is data.pkl, are called zips.
+bool holds_torch_weights(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return false;
+  const std::string extension = fs::path(path).extension().string();
+  if (extension == ".pth" || extension == ".pt" || extension == ".ckpt") return true;
+  const FileBytes bytes = open_bytes(path);
+  const std::string head = bytes.text(0, std::min<std::uint64_t>(bytes.size, 300));
+  return !head.starts_with("PK") || head.find("/data.pkl") != head.npos;
+}
+
 }  // namespace
 
 int inspect(int argc, char** argv) {
@@ -240,6 +254,7 @@ int inspect(int argc, char** argv) {
   std::error_code ignored;
   if (fs::is_directory(s.thing, ignored)) return inspect_folder(s);
   if (s.thing.ends_with(".safetensors")) return inspect_model(s, s.thing);
+  if (holds_torch_weights(s.thing)) refuse_torch_file(open_bytes(s.thing));
   return inspect_image(s);
 }
 

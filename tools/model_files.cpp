@@ -98,12 +98,16 @@ void refuse_contradictions(const Options& options, const ModelFlags& flags,
   same("pab-channels", text(flags.pab_channels), text(model.pab_channels));
 }
 
-ModelFile find_model(const ModelRequest& request) {
-  ModelFile found{weights_of(request), {}};
-  FileBytes bytes = open_bytes(found.weights);
+void refuse_torch_file(const FileBytes& bytes) {
   if (is_torch_file(bytes))
     throw Error(ExitCode::model_file, "torch-file", bytes.name, "it is a file of torch.save",
                 fmt::format("fjord-import {} model.safetensors, and name that", bytes.name));
+}
+
+ModelFile find_model(const ModelRequest& request) {
+  ModelFile found{weights_of(request), {}};
+  FileBytes bytes = open_bytes(found.weights);
+  refuse_torch_file(bytes);
   const SafetensorsFile file(std::move(bytes));
   if (model_options(file.name(), file.header().metadata)) {
     read_metadata(found.record, file.name(), file.header().metadata);

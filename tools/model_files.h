@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "engine/tensor_file.h"
+
+#include "engine/file_bytes.h"
 #include "tools/network.h"
 
 namespace fjord {
@@ -12,6 +14,9 @@ struct ModelFile {
   std::filesystem::path weights;  // model.safetensors
   ModelRecord record;
 };
+
+/// Throws Error{model_file} that names fjord-import for a file of torch.save.
+void refuse_torch_file(const FileBytes& bytes);
 
 /// A run folder (checkpoints/best or last), a folder with model.safetensors and perhaps
 /// config.json, or a .safetensors, whose tensors tell what flags do not.

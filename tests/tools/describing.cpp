@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "data/image.h"
 #include "user.h"
@@ -81,6 +82,33 @@ TEST_CASE("inspect: image, model, run") {
   const Outcome table = run({"fjord-inspect", trained.run.string()});
   CHECK_MESSAGE(table.code == 0, table.err);
   CHECK(table.out.find("encoder = \"resnet18\"") != std::string::npos);
+}
+
+TEST_CASE("inspect: a file of torch.save is a case for fjord-import, another zip is not") {
+  const TempFolder folder;
+  const std::string archive = "PK\3\4" + std::string(26, '\0') + "a/data.pkl";
+  const std::string pickle("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.");
+  const auto said = [&](const char* name, const std::string& bytes) {
+    const std::string path = (folder / name).string();
+    std::ofstream(path, std::ios::binary) << bytes;
+    const Outcome outcome = run({"fjord-inspect", path});
+    CHECK(outcome.code != 0);
+    return outcome.error();
+  };
+  for (const auto& [name, bytes] : {std::pair{"x.pth", archive},
+                                    {"x.bin", archive},
+                                    {"x.pt", pickle},
+                                    {"old", pickle},
+                                    {"x.safetensors", archive},
+                                    {"cut.pth", archive.substr(0, 8)}}) {
+    const std::string path = (folder / name).string();
+    CHECK(said(name, bytes) ==
+          fmt::format("error[E-torch-file] {} - it is a file of torch.save - fjord-import {} "
+                      "model.safetensors, and name that",
+                      path, path));
+  }
+  const std::string other = archive.substr(0, 30) + "photos/1.jpg" + std::string(300, '\0');
+  CHECK(said("photos.zip", other).find("it is a ZIP archive") != std::string::npos);
 }
 
 TEST_CASE("inspect: a network's plan before anything is trained") {
