@@ -24,15 +24,18 @@ Json calibration_json(const Calibration& calibration) {
   return bins;
 }
 
-Json smp_json(const PixelStats& stats) {
+// The weighted reductions alone take the weights: the others are SMP's without.
+Json smp_json(const PixelStats& stats, const std::vector<double>& class_weights) {
   Json scores = Json::object();
   for (const NamedScore& one : smp_scores())
     for (const NamedReduction& way : smp_reductions()) {
-      const Reduction by = way.reduction;
-      if (by == Reduction::none || by == Reduction::weighted || by == Reduction::weighted_imagewise)
-        continue;
+      ScoreOptions options{.reduction = way.reduction};
+      const bool weighted = options.reduction == Reduction::weighted ||
+                            options.reduction == Reduction::weighted_imagewise;
+      if (options.reduction == Reduction::none || (weighted && class_weights.empty())) continue;
+      if (weighted) options.class_weights = class_weights;
       scores[std::string(one.name)][std::string(way.name)] =
-          finite_json(score(stats, one.score, {.reduction = by})[0]);
+          finite_json(score(stats, one.score, options)[0]);
     }
   return scores;
 }
@@ -67,12 +70,12 @@ std::string quoted(std::string text) {
 
 }  // namespace
 
-Json to_json(const ImageScores& scores) {
+Json to_json(const ImageScores& scores, const std::vector<double>& class_weights) {
   Json json{{"boundary_iou", Json::array()}};
   for (const Figure& one : scores.boundary_iou()) json["boundary_iou"].push_back(json_of(one));
   json["ece"] = json_of(scores.calibration().error());
   json["calibration"] = calibration_json(scores.calibration());
-  json["smp"] = smp_json(scores.stats());
+  json["smp"] = smp_json(scores.stats(), class_weights);
   json["per_image"] = Json::array();
   for (const ImageScore& image : scores.images()) json["per_image"].push_back(image_json(image));
   return json;

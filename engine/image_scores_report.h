@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "engine/image_scores.h"
 
@@ -11,8 +12,10 @@ namespace fjord {
 /// {"boundary_iou":[per class], "ece", "calibration":[{"pixels", "confidence", "accuracy"}...],
 /// "smp":{name: {reduction: value}}, "per_image":[{"image", "miou", "accuracy",
 /// "classes":[{"name", "iou", "dice", "precision", "recall", "boundary_iou", "pixels"}...]}...]}.
-/// Undefined figures are null, "ece" too where there were no logits.
-nlohmann::ordered_json to_json(const ImageScores& scores);
+/// Undefined figures are null, "ece" too where there were no logits. "smp" has the reductions
+/// weighted and weighted-imagewise where there are class weights, one for each class of stats().
+nlohmann::ordered_json to_json(const ImageScores& scores,
+                               const std::vector<double>& class_weights = {});
 
 /// image,class,iou,dice,precision,recall,boundary_iou,pixels: a row for each image and class;
 /// undefined figures are empty.

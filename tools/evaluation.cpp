@@ -2,6 +2,7 @@
 #include "tools/evaluation.h"
 
 #include <chrono>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -41,6 +42,7 @@ struct EvaluateSettings {
   std::optional<int> ignore_index;
   bool seed_report = false, details = false;
   std::optional<std::string> csv;
+  std::vector<double> class_weights;
 };
 
 void add_flags(Options& options, EvaluateSettings& s) {
@@ -56,6 +58,10 @@ void add_flags(Options& options, EvaluateSettings& s) {
   options.flag("seed-report", &s.seed_report, {.help = "the seven figures"});
   options.flag("details", &s.details, {.help = "images, borders, calibration, smp.metrics"});
   options.flag("csv", &s.csv, {.value = "FILE", .help = "a row for each image and class"});
+  options.flag("class-weights", &s.class_weights,
+               {.value = "LIST",
+                .help = "of --details, one a class",
+                .range = {0, std::numeric_limits<double>::infinity(), true, false}});
   options.flag("labels", &s.labels, {.value = "MAP", .help = "\"1:0,2:1,255:ignore\""});
   options.flag("label-threshold", &s.label_threshold,
                {.value = "T", .help = "foreground from T up", .range = {0, 65535}});
@@ -137,6 +143,11 @@ Scored nothing_scored(const EvaluateSettings& s, const Split& split, int channel
   Scored scored{ConfusionMatrix(channels), static_cast<std::int64_t>(split.samples.size()),
                 channels};
   if (s.details || s.csv) scored.details.emplace(channels);
+  if (!s.class_weights.empty() && static_cast<int>(s.class_weights.size()) != channels)
+    throw Error(ExitCode::usage, "class-weights",
+                fmt::format("--class-weights has {} numbers", s.class_weights.size()),
+                fmt::format("the scores are of {} class{}", channels, channels == 1 ? "" : "es"),
+                "give as many as there are classes");
   return scored;
 }
 
@@ -227,6 +238,10 @@ int evaluate(int argc, char** argv) {
   add_flags(options, s);
   if (!options.parse(argc, argv)) return 0;
   options.check_conflicts();
+  if (!s.class_weights.empty() && !s.details)
+    throw Error(ExitCode::usage, "conflict", "--class-weights without --details",
+                "they weigh the scores of smp.metrics, which --details adds to the JSON",
+                "add --details, or leave --class-weights out");
   check_compute_flags(s.compute, s.common);
   apply_common_flags(s.common);
   if (!s.predictions) s.request.compute = start_compute(s.common, s.compute);
@@ -244,7 +259,7 @@ int evaluate(int argc, char** argv) {
   }
   if (s.details) {
     print_result(s.common, to_table(*scored.details));
-    json.update(to_json(*scored.details));
+    json.update(to_json(*scored.details, s.class_weights));
   }
   if (s.csv) write_file_atomically(*s.csv, to_csv(*scored.details));
   write_json(s.common, json);

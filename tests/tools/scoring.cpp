@@ -74,6 +74,32 @@ TEST_CASE("evaluate: every image, borders, calibration, smp.metrics; JSON and CS
   CHECK(rows == 4);
 }
 
+TEST_CASE("evaluate: --class-weights adds the weighted reductions and changes nothing else") {
+  const std::string labels = (trained().data / "val/labels").string();
+  const auto scored = [&](Strings more) {
+    Strings command{"fjord-evaluate", trained().run.string(), val(), "--json", "-", "--details"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(command);
+  };
+  const Outcome weighted = scored({"--class-weights", "3"});
+  REQUIRE_MESSAGE(weighted.code == 0, weighted.err);
+  auto smp = weighted.json()["smp"];
+  // One class: its weight is all there is.
+  CHECK(smp["iou_score"]["weighted"] == smp["iou_score"]["macro"]);
+  CHECK(smp["iou_score"]["weighted-imagewise"] == smp["iou_score"]["macro-imagewise"]);
+  for (auto& score : smp) score.erase("weighted"), score.erase("weighted-imagewise");
+  CHECK(smp == scored({}).json()["smp"]);
+  CHECK(
+      scored({"--class-weights", "1,2"}).error() ==
+      "error[E-class-weights] --class-weights has 2 numbers - the scores are of 1 class - give as "
+      "many as there are classes");
+  CHECK(run({"fjord-evaluate", "--predictions", labels, labels, "--class-weights", "1"}).error() ==
+        "error[E-conflict] --class-weights without --details - they weigh the scores of "
+        "smp.metrics, which --details adds to the JSON - add --details, or leave --class-weights "
+        "out");
+  CHECK(scored({"--class-weights", "0"}).code == 2);
+}
+
 TEST_CASE("evaluate: at the label's own size, a bare file, another size") {
   const Outcome native =
       run({"fjord-evaluate", trained().run.string(), val(), "--score-at", "native", "--json", "-"});
