@@ -3,9 +3,8 @@
 
 #include <filesystem>
 
-#include "engine/tensor_file.h"
-
 #include "engine/file_bytes.h"
+#include "engine/tensor_file.h"
 #include "tools/network.h"
 
 namespace fjord {

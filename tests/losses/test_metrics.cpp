@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 
+#include "engine/image_scores_report.h"
 #include "engine/metrics_report.h"
 #include "engine/smp_metrics.h"
 #include "kernels/cpu/backend.h"
@@ -69,6 +70,39 @@ TEST_CASE("smp.metrics: counts from outputs and labels") {
     CHECK(stats.fn == table.counts[2]);
     CHECK(stats.tn == table.counts[3]);
   }
+}
+
+TEST_CASE("image scores: the JSON's reductions with class weights are smp.metrics'") {
+  const golden::MetricTable& table = golden::metric_tables().front();
+  REQUIRE(std::string(table.name) == "mc");
+  const golden::LossInput input = golden::loss_input("lg", "tm");
+  const Shape s = input.shape;
+  ImageScores scores(4);
+  for (std::int64_t image = 0; image < s.n; ++image) {
+    std::vector<std::uint8_t> truth, guess;
+    for (std::int64_t i = image * s.h * s.w; i < (image + 1) * s.h * s.w; ++i) {
+      const auto z = input.logits.begin() + i * s.c;
+      guess.push_back(static_cast<std::uint8_t>(std::max_element(z, z + s.c) - z));
+      truth.push_back(static_cast<std::uint8_t>(input.label.values[static_cast<std::size_t>(i)]));
+    }
+    scores.add(fmt::format("{}", image), truth, guess, static_cast<int>(s.h),
+               static_cast<int>(s.w));
+  }
+  const auto plain = to_json(scores)["smp"], weighted = to_json(scores, {1, 2, 3, 4})["smp"];
+  int compared = 0;
+  for (const golden::MetricValue& value : table.values) {
+    const std::string name = value.name, score = name.substr(0, name.find('|')),
+                      reduction = name.substr(score.size() + 1);
+    // The goldens are of 15 names, the other two mean the same. The JSON's fbeta_score is of beta
+    // 1, the golden of 2.
+    if (score == "fbeta_score" || !weighted.at(score).contains(reduction)) continue;
+    CAPTURE(name);
+    const double found = weighted[score][reduction].get<double>();
+    CHECK(golden::metric_error(found, value.values.at(0)) <= 1e-6);
+    CHECK(plain[score].contains(reduction) != reduction.starts_with("weighted"));
+    ++compared;
+  }
+  CHECK(compared == 14 * 6);
 }
 
 TEST_CASE("confusion matrix: every figure by hand") {
