@@ -78,6 +78,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
   if (const cudaError_t status = check(config, kernel); status != cudaSuccess) return fail(status);
   const std::string name = function_name(kernel);
   ++launched[name];
+  calls().launches += !state_of(config.stream).capture;
   return submit(config.stream, name, [=, call = std::move(call)] { run(config, name, call); });
 }
 

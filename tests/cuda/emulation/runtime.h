@@ -1,6 +1,7 @@
 // The CUDA runtime's functions that the backend uses, and what tests say to the stand-in.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <tuple>
@@ -20,6 +21,24 @@ struct Card {
   cudaError_t lost = cudaSuccess;  // what every call answers once the card has fallen off its bus
 };
 Card& card();
+
+/// What the host asked of the runtime since the program began. To wait is all that stops it until
+/// the card is done; copies from and to memory that is not pinned are such waits.
+struct Calls {
+  std::int64_t graph_launches = 0;
+  std::int64_t launches = 0;     // of kernels and convolutions, outside of a capture
+  std::int64_t allocations = 0;  // on the card and pinned
+  std::int64_t waits = 0;  // for streams or the device: synchronised, asked, memory given back
+  std::int64_t event_waits = 0;  // cudaEventSynchronize
+  std::int64_t held_up = 0;      // of these, where the event was still to come
+
+  friend Calls operator-(const Calls& a, const Calls& b) {
+    return {a.graph_launches - b.graph_launches, a.launches - b.launches,
+            a.allocations - b.allocations,       a.waits - b.waits,
+            a.event_waits - b.event_waits,       a.held_up - b.held_up};
+  }
+};
+Calls& calls();
 
 /// A driver that is missing or too old, or no card: what the first call then answers.
 void set_driver_status(cudaError_t status);

@@ -19,6 +19,11 @@ Card& card() {
   return card;
 }
 
+Calls& calls() {
+  static Calls calls;
+  return calls;
+}
+
 void set_driver_status(cudaError_t status) { driver_status = status; }
 
 cudaError_t fail(cudaError_t status) {

@@ -124,6 +124,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
     return status;
   StreamState& stream = state_of(handle);
   if (stream.capture) return fail(cudaErrorStreamCaptureUnsupported);
+  ++calls().graph_launches;
   std::map<Work*, WorkPointer> copies;
   const auto end = std::make_shared<Work>(Work{"graph ends", {}, {stream.last}});
   for (const WorkPointer& node : executable->nodes) {

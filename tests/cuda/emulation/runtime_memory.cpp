@@ -45,6 +45,7 @@ cudaError_t cudaMalloc(void** address, std::size_t bytes) {
   *address = nullptr;
   if (capture_forbids_unsafe_calls()) return fail(cudaErrorStreamCaptureUnsupported);
   if (bytes == 0) return cudaSuccess;
+  ++calls().allocations;
   *address = memory::allocate(bytes);
   return fail(*address ? cudaSuccess : cudaErrorMemoryAllocation);
 }
@@ -53,12 +54,14 @@ cudaError_t cudaFree(void* address) {
   const Guard guard(runtime_mutex());
   if (!address) return cudaSuccess;
   if (capture_forbids_unsafe_calls()) return fail(cudaErrorStreamCaptureUnsupported);
+  ++calls().waits;
   run_all();  // as the real one waits for the device
   return fail(memory::release(address) ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaHostAlloc(void** address, std::size_t bytes, unsigned) {
   const Guard guard(runtime_mutex());
+  ++calls().allocations;
   *address = std::malloc(bytes);
   if (!*address) return fail(cudaErrorMemoryAllocation);
   std::memset(*address, 0xFF, bytes);
@@ -73,6 +76,7 @@ cudaError_t cudaMallocHost(void** address, std::size_t bytes) {
 cudaError_t cudaFreeHost(void* address) {
   const Guard guard(runtime_mutex());
   if (!address) return cudaSuccess;
+  ++calls().waits;
   run_all();
   if (pinned.erase(static_cast<const char*>(address)) == 0) return fail(cudaErrorInvalidValue);
   std::free(address);
@@ -87,7 +91,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     find("a copy of " + std::to_string(bytes) + " bytes whose ends are not where its kind says");
     return fail(cudaErrorInvalidValue);
   }
-  const bool staged = !memory::in_range(from) && !is_pinned(from) && !state_of(stream).capture;
+  const auto pageable = [](const void* end) { return !memory::in_range(end) && !is_pinned(end); };
+  const bool staged = pageable(from) && !state_of(stream).capture;
+  calls().waits += staged || pageable(to);
   if (!staged) return submit(stream, "copy", [=] { std::memcpy(to, from, bytes); });
   // The runtime takes pageable memory before it returns.
   const auto* begin = static_cast<const std::byte*>(from);

@@ -58,6 +58,7 @@ cudaError_t submit(cudaStream_t handle, std::string what, std::function<void()> 
 }
 
 void queue_on(cudaStream_t stream, std::string what, std::function<void()> work) {
+  calls().launches += !state_of(stream).capture;
   submit(stream, std::move(what), std::move(work));
 }
 
@@ -97,6 +98,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   const Guard guard(runtime_mutex());
+  ++calls().waits;
   StreamState& stream = state_of(handle);
   if (stream.capture) {
     stream.capture->invalid = true;
@@ -111,6 +113,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const Guard guard(runtime_mutex());
+  ++calls().waits;
   StreamState& stream = state_of(handle);
   if (stream.capture) {
     stream.capture->invalid = true;
@@ -123,6 +126,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 
 cudaError_t cudaDeviceSynchronize() {
   const Guard guard(runtime_mutex());
+  ++calls().waits;
   if (capturing()) return fail(cudaErrorStreamCaptureUnsupported);
   run_all();
   return outcome();
@@ -189,12 +193,15 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     event->capture->invalid = true;
     return fail(cudaErrorCapturedEvent);
   }
+  ++calls().event_waits;
+  calls().held_up += event->work && !event->work->done;
   run_until(event->work);
   return outcome();
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const Guard guard(runtime_mutex());
+  ++calls().waits;
   if (event->capture) {
     event->capture->invalid = true;
     return fail(cudaErrorCapturedEvent);
