@@ -109,6 +109,8 @@ Compute start_compute(const CommonFlags& common, const ComputeFlags& flags) {
   compute.precision = flags.precision ? precision_of(*flags.precision)
                       : has_bf16      ? Precision::bf16
                                       : Precision::fp32;
+  if (card && !flags.precision)
+    say("precision: {} (the default on this card)", to_string(compute.precision));
   demand(compute.precision, compute.backend);
   return compute;
 }

@@ -21,9 +21,10 @@ void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common);
 /// What --memory means to a training step.
 Activations activations_of(const ComputeFlags& flags);
 
-/// Starts what --device and --precision ask for, and says what `auto` means. `auto` is a card that
-/// can be used, else the CPU; the precision is bf16 on a card that has it, fp32 elsewhere. Throws
-/// Error{device} for a device that is not there, or that has no such arithmetic.
+/// Starts what --device and --precision ask for, and says what `auto` means and which precision a
+/// card computes in unless told. `auto` is a card that can be used, else the CPU; the precision is
+/// bf16 on a card that has it, fp32 elsewhere. Throws Error{device} for a device that is not there,
+/// or that has no such arithmetic.
 Compute start_compute(const CommonFlags& common, const ComputeFlags& flags);
 
 /// Loads the CUDA library, says which card it found, and takes up tuning_of_environment().

@@ -118,6 +118,22 @@ void start_computing(TrainSettings& settings) {
   settings.common.isa = to_string(cpu_isa());
 }
 
+// A run goes on where it began: --device cpu, which the remedy may name, contradicts its config.
+void start_again(TrainSettings& settings) {
+  try {
+    start_computing(settings);
+  } catch (const Error& error) {
+    if (error.exit != ExitCode::device) throw;
+    const std::string line = error.what();
+    const std::size_t begin = line.find("] ") + 2, middle = line.find(" - ", begin);
+    const std::size_t end = line.rfind(" - ");
+    throw Error(error.exit, error.slug, line.substr(begin, middle - begin),
+                line.substr(middle + 3, end - middle - 3),
+                fmt::format("go on where the run's device ({}) is, or start another run with --out",
+                            settings.common.device));
+  }
+}
+
 RunDevice device_of(const TrainSettings& settings) {
   const bool card = settings.common.device == to_string(Backend::cuda);
   return {.isa = settings.common.isa,
@@ -226,9 +242,10 @@ int run(TrainSettings& settings, const RunFolder& folder, const Options& options
   return 0;
 }
 
-int resume(TrainSettings& settings, const RunFolder& folder, const Options& options) {
-  const Progress progress = peek_run(folder);
-  if (!progress.finished) return run(settings, folder, options);
+// Needs no device: the run's own may be elsewhere by now.
+int tell_finished(const TrainSettings& settings, const RunFolder& folder,
+                  const Progress& progress) {
+  set_quiet(settings.common.quiet);
   say("{} is finished: {} epochs, {} steps; start another with --out",
       printable(folder.path().string()), progress.epoch, progress.step);
   write_json(settings.common, summary(folder, progress, 0, 0));
@@ -245,9 +262,11 @@ int train(int argc, char** argv) {
     const RunFolder folder = open_folder(settings);
     options.resume_from((folder / "config.toml").string());
     settle(settings);
-    start_computing(settings);
+    const Progress progress = peek_run(folder);
+    if (progress.finished) return tell_finished(settings, folder, progress);
+    start_again(settings);
     describe(folder, settings, argc, argv);
-    return resume(settings, folder, options);
+    return run(settings, folder, options);
   }
   adopt_network(settings, options);
   settle(settings);

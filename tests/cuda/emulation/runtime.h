@@ -19,6 +19,7 @@ struct Card {
   std::size_t shared_optin_bytes = 227 * 1024;
   cudaError_t code = cudaSuccess;  // asked for a kernel: whether the program holds code for it
   cudaError_t lost = cudaSuccess;  // what every call answers once the card has fallen off its bus
+  std::int64_t lost_at = 0;        // which launch of a graph it does that in; 0: in none
 };
 Card& card();
 

@@ -136,6 +136,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
   }
   enqueue(end);
   stream.last = end;
+  if (calls().graph_launches == card().lost_at) card().lost = cudaErrorIllegalAddress;
   return cudaSuccess;
 }
 
