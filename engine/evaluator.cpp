@@ -125,6 +125,13 @@ Scores Evaluator::score(BatchSource& source, Shape batch, int classes, double th
 
 std::string Evaluator::report(Shape images) { return recorded(images, nullptr).plan->report(); }
 
+Evaluator::Needs Evaluator::needs(Shape images, const LossExpression& loss) const {
+  Recorded recorded(*this, images, &loss);
+  const Plan plan(recorded.tape, arena_, plan_);
+  const ConfusionMatrix confusion(static_cast<int>(recorded.logits.shape().c));
+  return {plan.arena_bytes(), plan.kept_bytes() + confusion.card_bytes()};
+}
+
 std::size_t Evaluator::arena_bytes(Shape images) {
   return recorded(images, nullptr).plan->arena_bytes();
 }

@@ -42,6 +42,11 @@ class Evaluator {
   /// Of the plan of these images, made when there is none yet: Plan::report, bytes of the arena.
   std::string report(Shape images);
   std::size_t arena_bytes(Shape images);
+  /// What scoring these images takes of the arena, and keeps beside it; nothing is taken.
+  struct Needs {
+    std::size_t arena_bytes = 0, kept_bytes = 0;
+  };
+  Needs needs(Shape images, const LossExpression& loss) const;
 
  private:
   struct Recorded;

@@ -40,6 +40,8 @@ ConfusionMatrix::ConfusionMatrix(int channels)
   counts_.assign(static_cast<std::size_t>(confusion_cells(classes_)), 0);
 }
 
+std::size_t ConfusionMatrix::card_bytes() const { return counts_.size() * sizeof(std::int64_t); }
+
 void ConfusionMatrix::add(In logits, In label, double threshold, Stream& stream) {
   check(confusion_classes(logits.shape().c) == classes_, "confusion matrix",
         "it has {} classes, the logits are {}", classes_, to_string(logits.shape()));

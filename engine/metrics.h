@@ -40,6 +40,8 @@ class ConfusionMatrix {
   /// nowhere), both in the memory of the stream's device. `threshold` is of the sigmoid, for one
   /// channel. Throws Error{numeric} when logits are NaN, and counts nothing then.
   void add(In logits, In label, double threshold, Stream& stream);
+  /// Of a card's memory, which it takes for counting logits there.
+  std::size_t card_bytes() const;
   /// Counts label images: pixels whose truth is not a class count nowhere; a prediction that is not
   /// a class throws Error{dataset} naming it, and nothing is counted.
   void add(std::span<const std::uint8_t> truth, std::span<const std::uint8_t> prediction);

@@ -35,11 +35,11 @@ Trainer::Trainer(Model model, Parameters& parameters, TrainerOptions options)
   declare_parameters(parameters, model, static_cast<int>(options_.image.c), options_.seed,
                      options_.backend);
   training_ = std::make_unique<TrainingStep>(model, parameters, options_);
-  training_->demand_memory();
-  training_->bind();
   evaluator_ = std::make_unique<Evaluator>(std::move(model), parameters, training_->arena(),
                                            options_.backend, options_.plan, options_.precision,
                                            options_.algorithm, FilterMemory::low);
+  training_->demand_memory(*evaluator_);
+  training_->bind();
 }
 
 Trainer::~Trainer() = default;

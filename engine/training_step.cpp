@@ -153,21 +153,29 @@ std::size_t TrainingStep::largest_arena(std::int64_t batch) const {
   return largest;
 }
 
-// What a step of another batch would take, without taking it.
-std::size_t TrainingStep::bytes_of_batch(std::int64_t batch) const {
-  return largest_arena(batch) + staging_bytes(t_) / options_.image.n * batch;
+// What steps of a batch and their validation, in the same arena, would take, without taking it.
+std::size_t TrainingStep::bytes_of_batch(std::int64_t batch, const Evaluator& evaluator) const {
+  Shape images = options_.image;
+  images.n = batch;
+  Evaluator::Needs most{largest_arena(batch), 0};
+  for (const int epoch : options_.loss.samples()) {
+    const Evaluator::Needs needs = evaluator.needs(images, options_.loss.at(epoch));
+    most.arena_bytes = std::max(most.arena_bytes, needs.arena_bytes);
+    most.kept_bytes = std::max(most.kept_bytes, needs.kept_bytes);
+  }
+  return most.arena_bytes + most.kept_bytes + staging_bytes(t_) / options_.image.n * batch;
 }
 
 // A card's memory is what it is: better to say so, and what fits, before the first step.
-void TrainingStep::demand_memory() const {
+void TrainingStep::demand_memory(const Evaluator& evaluator) const {
   if (home_.is_host()) return;
   const std::size_t free = home_.memory().free;
-  const std::size_t needed = arena_bytes_ + staging_bytes(t_);
+  const std::size_t needed = bytes_of_batch(options_.image.n, evaluator);
   if (needed <= free) return;
   std::int64_t fits = 0, too_many = options_.image.n;
   while (too_many - fits > 1) {
     const std::int64_t batch = (fits + too_many) / 2;
-    (bytes_of_batch(batch) <= free ? fits : too_many) = batch;
+    (bytes_of_batch(batch, evaluator) <= free ? fits : too_many) = batch;
   }
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
   throw Error(ExitCode::device, "device-memory",

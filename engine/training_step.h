@@ -16,8 +16,8 @@ class TrainingStep {
   TrainingStep(Model model, Parameters& parameters, const TrainerOptions& options);
 
   /// Throws Error{device, "device-memory"} naming the largest batch that fits, where a card has
-  /// less free than the step needs.
-  void demand_memory() const;
+  /// less free than the step and the validation after it need.
+  void demand_memory(const Evaluator& evaluator) const;
   /// Gives the plan its memory; before the first step, and after another plan of the arena ran.
   void bind();
 
@@ -62,7 +62,7 @@ class TrainingStep {
   void* host(std::size_t input);
   void send_bands(const RawImages& raw);
   std::size_t largest_arena(std::int64_t batch) const;
-  std::size_t bytes_of_batch(std::int64_t batch) const;
+  std::size_t bytes_of_batch(std::int64_t batch, const Evaluator& evaluator) const;
 
   Device& home_;
   const Model model_;
