@@ -107,7 +107,7 @@ void refuse_name(std::string_view file, std::string_view name, std::uint64_t byt
   if (is_hostile(name.substr(0, name.find(' '))))
     throw Error(
         ExitCode::model_file, "pickle", file,
-        fmt::format("forbidden global {} at byte {} - file tries to run code; nothing was run",
+        fmt::format("forbidden global {} at byte {}: file tries to run code; nothing was run",
                     shown, byte),
         "do not use this file; ask its maker for a .safetensors");
   throw Error(ExitCode::model_file, "pickle", file,

@@ -246,7 +246,7 @@ Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters
     tensors.erase(found);
   }
   for (const auto& [name, entry] : tensors) mismatch.extra.push_back(printable(name));
-  if (mismatch.any() && remedy) mismatch.remedy = remedy(file);
+  if (mismatch.count() > 0 && remedy) mismatch.remedy = remedy(file, mismatch.count());
   refuse_mismatch(file, mismatch);
   Loaded loaded = assign(file, assignments, parameters);
   loaded.notes.insert(loaded.notes.begin(), notes.begin(), notes.end());

@@ -20,11 +20,12 @@ struct Loaded {
   std::vector<std::string> notes;
 };
 
+/// What to do about a file that is of another network, by so many differences.
+using Remedy = std::function<std::string(const TensorFile&, std::size_t differences)>;
+
 /// Fills the (allocated) parameters but those of training alone from a file that has exactly their
 /// tensors; missing num_batches_tracked become 0. Checks structure (exit 4), then values (7), then
 /// the hash (4); after a failure the parameters hold a mixture and must not be used.
-/// `remedy` says what to do about a file of another network.
-using Remedy = std::function<std::string(const TensorFile&)>;
 Loaded load_state_dict(const std::filesystem::path& path, Parameters& parameters,
                        const Remedy& remedy = {});
 
@@ -73,7 +74,7 @@ struct Mismatch {
   std::vector<std::string> missing = {}, extra = {}, reshaped = {};
 
   void add_reshaped(const Parameter& parameter, const TensorEntry& tensor);
-  bool any() const { return !missing.empty() || !extra.empty() || !reshaped.empty(); }
+  std::size_t count() const { return missing.size() + extra.size() + reshaped.size(); }
 };
 void refuse_mismatch(const TensorFile& file, const Mismatch& mismatch);
 

@@ -7,7 +7,8 @@
 
 namespace fjord {
 
-/// By its first bytes: a zip archive, a pickle of any protocol, or a tar of the oldest PyTorch.
+/// By its first bytes: a zip archive, a pickle of protocol 2 or later (earlier ones have no mark),
+/// or a tar of the oldest PyTorch.
 bool is_torch_file(const FileBytes& file);
 
 /// The tensors of a state_dict: the file's own dictionary, or the one under state_dict,

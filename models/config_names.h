@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/error.h"
 #include "models/models.h"
 
 namespace fjord {
@@ -50,10 +51,11 @@ std::string_view name_of(Value value, const Named<Value> (&known)[count]) {
   return std::ranges::find(known, value, &Named<Value>::value)->name;
 }
 
-/// `name` is one of the known.
 template <class Value, std::size_t count>
 Value value_of(std::string_view name, const Named<Value> (&known)[count]) {
-  return std::ranges::find(known, name, &Named<Value>::name)->value;
+  const auto row = std::ranges::find(known, name, &Named<Value>::name);
+  check(row != std::end(known), "option", "'{}' is not one of its names", name);
+  return row->value;
 }
 
 inline std::string lower(std::string_view text) {

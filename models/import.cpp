@@ -42,9 +42,9 @@ Loaded import_model(const TensorFile& file, Parameters& parameters, std::uint64_
       mismatch.add_reshaped(p, *found->second);
     tensors.erase(found);
   }
-  if (mismatch.any()) {
+  if (mismatch.count() > 0) {
     for (const auto& [name, tensor] : tensors) mismatch.extra.push_back(printable(name));
-    mismatch.remedy = nearest_network(file);
+    mismatch.remedy = nearest_network(file, mismatch.count());
     refuse_mismatch(file, mismatch);
   }
   Loaded loaded = assign(file, assignments, parameters);

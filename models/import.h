@@ -11,20 +11,19 @@ namespace fjord {
 enum class WeightsKind : std::uint8_t { model, encoder };
 WeightsKind kind_of(const TensorFile& file);
 
-/// What of a network is given, so not to be read off its tensors; levels are the encoder's depth
-/// and the decoder's channels.
+/// Which names of a network are given, so not to be read off its tensors.
 struct Given {
-  bool arch = false, encoder = false, levels = false;
+  bool arch = false, encoder = false;
 };
 
-/// The known network that the file's tensors fit best. `asked` has what is given: as `given` says,
-/// classes and input channels where they are not 0; what is open is read off the tensors. The best
-/// may still not fit; loading says how.
+/// The known network that the file's tensors fit best. `asked` has what is given: its names
+/// where `given` says so, classes and input channels where they are not 0; the rest is read off the
+/// tensors, where they tell. The best may still not fit; loading says how.
 ModelOptions recognise(const TensorFile& file, ModelOptions asked, Given given);
 
 /// "the nearest network is --arch manet --encoder resnet18 ... (all of its tensors fit)": what to
-/// try after a file was refused for another network.
-std::string nearest_network(const TensorFile& file);
+/// try after a file was refused for so many differences from another network.
+std::string nearest_network(const TensorFile& file, std::size_t differences);
 
 /// The file's tensors under the names of a model's parameters, encoders' short names among them.
 std::map<std::string, const TensorEntry*> model_tensors(const TensorFile& file,

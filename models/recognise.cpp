@@ -64,7 +64,11 @@ std::size_t differences(const TensorFile& file, const ModelOptions& options, Wei
     if (p.role == Role::counter) continue;
     count += found == fitting.end() || found->second->shape != p.file_shape();
   }
-  return count + (tensors.size() - used);
+  const auto dropped = [&](const auto& row) {
+    return kind == WeightsKind::encoder && is_classifier(row.first);
+  };
+  return count + (tensors.size() - used) -
+         static_cast<std::size_t>(std::ranges::count_if(tensors, dropped));
 }
 
 bool has(const TensorFile& file, std::string_view part) {
@@ -99,13 +103,15 @@ void read_decoder(const TensorFile& file, ModelOptions& options, Given given) {
     if (has(file, "decoder.blocks.0.block.")) options.arch = "linknet";
     if (has(file, "decoder.blocks.0.hl_conv.")) options.arch = "manet";
   }
-  if (!given.levels) read_levels(file, options);
+  read_levels(file, options);
   if (const int width = dimension(file, "decoder.center.top_conv.weight", 0);
       width > 0 && options.arch == "manet")
     options.pab_channels = width;
-  if (has_attention(options.arch) && has(file, ".attention1.attention.") &&
-      std::ranges::all_of(options.decoder_channels, [](int c) { return c >= 16; }))
-    options.attention = Attention::scse;
+  if (has_attention(options.arch) && has(file, "decoder.blocks.")) {
+    const bool wide = std::ranges::all_of(options.decoder_channels, [](int c) { return c >= 16; });
+    options.attention =
+        wide && has(file, ".attention1.attention.") ? Attention::scse : Attention::none;
+  }
   for (const TensorEntry& tensor : file.tensors())
     if (tensor.name.ends_with("classification_head.3.bias") && tensor.shape.size() == 1 &&
         tensor.shape[0] > 0 && tensor.shape[0] < 65537)
@@ -113,8 +119,9 @@ void read_decoder(const TensorFile& file, ModelOptions& options, Given given) {
   for (const std::string unit :
        {"decoder.blocks.0.conv1.", "decoder.blocks.x_0_0.conv1.", "decoder.blocks.0.block.0."}) {
     if (has(file, unit + "0.bias")) options.decoder_norm = DecoderNorm::identity;
-    if (has(file, unit + "1.weight") && !has(file, unit + "1.running_mean"))
-      options.decoder_norm = DecoderNorm::instance;
+    if (has(file, unit + "1.weight"))
+      options.decoder_norm =
+          has(file, unit + "1.running_mean") ? DecoderNorm::batchnorm : DecoderNorm::instance;
   }
 }
 
@@ -173,15 +180,19 @@ ModelOptions recognise(const TensorFile& file, ModelOptions asked, Given given) 
   return given.encoder ? options : best_fit(file, options).options;
 }
 
-std::string nearest_network(const TensorFile& file) {
+std::string nearest_network(const TensorFile& file, std::size_t differences) {
   const Fit fit = best_fit(file, read_options(file, {.in_channels = 0, .classes = 0}, {}));
   if (2 * fit.differences > file.tensors().size())
     return "none of fjord's networks is near it; docs/encoders.md lists them";
+  if (fit.differences >= differences)
+    return "no other network of fjord's is nearer to it: use a whole file, or another one";
   if (kind_of(file) == WeightsKind::encoder)
-    return fmt::format("the nearest encoder is --encoder {}", fit.options.encoder);
+    return fmt::format("it is an encoder's, the nearest is --encoder {} --in-channels {}",
+                       fit.options.encoder, fit.options.in_channels);
   return fmt::format("the nearest network is {} ({})", flags_of(fit.options),
-                     fit.differences == 0 ? "all of its tensors fit"
-                                          : fmt::format("{} tensors differ", fit.differences));
+                     fit.differences == 0   ? "all of its tensors fit"
+                     : fit.differences == 1 ? "1 tensor differs"
+                                            : fmt::format("{} tensors differ", fit.differences));
 }
 
 }  // namespace fjord

@@ -17,10 +17,6 @@ namespace {
 constexpr std::string_view kClassifiers[] = {"fc.",          "_fc.",  "classifier.",
                                              "last_linear.", "head.", "linear."};
 
-bool is_classifier(std::string_view name) {
-  return std::ranges::any_of(kClassifiers, [&](auto prefix) { return name.starts_with(prefix); });
-}
-
 using TensorNames = std::map<std::string, const TensorEntry*>;
 
 struct EncoderMap {
@@ -61,6 +57,10 @@ void find_missing(const Parameters& parameters, EncoderMap& map) {
 }
 
 }  // namespace
+
+bool is_classifier(std::string_view name) {
+  return std::ranges::any_of(kClassifiers, [&](auto prefix) { return name.starts_with(prefix); });
+}
 
 Parameter* encoder_parameter(Parameters& parameters, const std::string& name) {
   if (name.starts_with("encoder.")) return parameters.find(name);
@@ -120,7 +120,7 @@ Loaded load_encoder_weights(const TensorFile& file, Parameters& parameters) {
       map.notes);
   map_tensors(tensors, parameters, map);
   find_missing(parameters, map);
-  if (map.mismatch.any()) map.mismatch.remedy = nearest_network(file);
+  if (map.mismatch.count() > 0) map.mismatch.remedy = nearest_network(file, map.mismatch.count());
   refuse_mismatch(file, map.mismatch);
   Loaded loaded = assign(file, map.assignments, parameters);
   loaded.notes.insert(loaded.notes.begin(), map.notes.begin(), map.notes.end());

@@ -27,6 +27,8 @@ std::vector<float> adapt_first_conv(const std::vector<float>& filter, FirstConv 
 /// none.
 Parameter* encoder_parameter(Parameters& parameters, const std::string& name);
 
+/// Whether a bare encoder's tensor is of the classifier that it was trained with.
+bool is_classifier(std::string_view name);
 /// The encoder's first filter; null without an encoder.
 const Parameter* first_filter(const Parameters& parameters);
 /// The assignment of a tensor to a parameter, a first filter adapted as SMP does (and noted);

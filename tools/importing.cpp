@@ -52,19 +52,7 @@ ModelOptions network_of(const ImportSettings& s, const Options& options, const f
     refuse_contradictions(options, s.model, *said, file.name());
     return *said;
   }
-  ModelOptions asked = model_options_of(s.model, 1);
-  asked.classes = s.model.classes.value_or(0);
-  asked.in_channels = s.model.in_channels.value_or(0);
-  const ModelOptions network =
-      recognise(file, asked,
-                {.arch = options.given("arch"),
-                 .encoder = options.given("encoder"),
-                 .levels = options.given("encoder-depth") || options.given("decoder-channels")});
-  if (kind_of(file) == WeightsKind::model && network.arch != "linknet" &&
-      !options.given("decoder-interpolation"))
-    say("{}: does not say how its decoder enlarges, so nearest; else say --decoder-interpolation",
-        file.name());
-  return network;
+  return options_recognised(file, s.model, &options);
 }
 
 std::string save_encoder(const fs::path& out, const Parameters& parameters,

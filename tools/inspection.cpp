@@ -232,7 +232,8 @@ bool holds_torch_weights(const std::string& path) {
   if (extension == ".pth" || extension == ".pt" || extension == ".ckpt") return true;
   const FileBytes bytes = open_bytes(path);
   const std::string head = bytes.text(0, std::min<std::uint64_t>(bytes.size, 300));
-  return !head.starts_with("PK") || head.find("/data.pkl") != head.npos;
+  const bool archive = head.starts_with("PK") || head.find("ustar") != head.npos;
+  return !archive || head.find("/data.pkl") != head.npos;
 }
 
 }  // namespace

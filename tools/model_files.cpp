@@ -22,41 +22,22 @@ fs::path weights_of(const ModelRequest& request) {
   if (!fs::exists(path, ignored))
     throw Error(ExitCode::usage, "no-model", name_of(path), "there is no such file or folder",
                 "name a run folder, a checkpoint folder or a .safetensors file");
-  if (!fs::is_directory(path)) return path;
-  if (fs::exists(path / "model.safetensors", ignored)) return path / "model.safetensors";
-  const fs::path chosen = path / "checkpoints" / request.which / "model.safetensors";
-  if (fs::exists(chosen, ignored)) return chosen;
+  const fs::path weights = weights_file(path, request.which);
+  if (fs::exists(weights, ignored)) return weights;
   throw Error(ExitCode::usage, "no-model", name_of(path),
               fmt::format("holds neither model.safetensors nor checkpoints/{}", request.which),
               has_checkpoint(path) ? "use --which last" : "name the folder of a trained run");
 }
 
-// What flags leave open is read off the tensors.
-ModelOptions options_from_tensors(const ModelRequest& request, const TensorFile& file) {
-  ModelOptions asked = model_options_of(request.flags, 1);
-  asked.in_channels = request.flags.in_channels.value_or(0);
-  asked.classes = request.flags.classes.value_or(0);
-  const auto given = [&](const char* flag) {
-    return request.options && request.options->given(flag);
-  };
-  const ModelOptions options =
-      recognise(file, asked,
-                {.arch = given("arch"),
-                 .encoder = given("encoder"),
-                 .levels = given("encoder-depth") || given("decoder-channels")});
-  say("{}: taken for {} with {}, {} channels, {} classes", file.name(), options.arch,
-      options.encoder, options.in_channels, options.classes);
-  return options;
-}
-
 }  // namespace
 
-fs::path weights_file(const fs::path& path) {
+fs::path weights_file(const fs::path& path, const std::string& which) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
-  const fs::path older = path / "pytorch_model.bin";
-  const bool has = fs::exists(path / "model.safetensors", ignored);
-  return has || !fs::exists(older, ignored) ? path / "model.safetensors" : older;
+  for (const fs::path& name : {fs::path("model.safetensors"), fs::path("pytorch_model.bin"),
+                               fs::path("checkpoints") / which / "model.safetensors"})
+    if (fs::exists(path / name, ignored)) return path / name;
+  return path / "model.safetensors";
 }
 
 std::optional<ModelOptions> options_said(const fs::path& path, const TensorFile& file) {
@@ -76,7 +57,7 @@ std::optional<ModelOptions> options_said(const fs::path& path, const TensorFile&
 void refuse_contradictions(const Options& options, const ModelFlags& flags,
                            const ModelOptions& model, const std::string& name) {
   auto same = [&](const std::string& flag, const std::string& asked, const std::string& is) {
-    if (options.given(flag) && asked != is)
+    if (options.set(flag) && asked != is)
       throw Error(ExitCode::usage, "model-conflict", fmt::format("--{} {}", flag, asked),
                   fmt::format("{} says {}", name, is), "leave it out");
   };
@@ -104,6 +85,22 @@ void refuse_torch_file(const FileBytes& bytes) {
                 fmt::format("fjord-import {} model.safetensors, and name that", bytes.name));
 }
 
+ModelOptions options_recognised(const TensorFile& file, const ModelFlags& flags,
+                                const Options* options) {
+  const auto set = [&](const char* flag) { return options && options->set(flag); };
+  ModelOptions asked = model_options_of(flags, 1);
+  asked.in_channels = flags.in_channels.value_or(0);
+  asked.classes = flags.classes.value_or(0);
+  const ModelOptions found =
+      recognise(file, asked, {.arch = set("arch"), .encoder = set("encoder")});
+  if (kind_of(file) == WeightsKind::encoder) return found;
+  if (options) refuse_contradictions(*options, flags, found, file.name());
+  if (found.arch != "linknet" && !set("decoder-interpolation"))
+    say("{}: does not say how its decoder enlarges, so nearest; else say --decoder-interpolation",
+        file.name());
+  return found;
+}
+
 ModelFile find_model(const ModelRequest& request) {
   ModelFile found{weights_of(request), {}};
   FileBytes bytes = open_bytes(found.weights);
@@ -114,7 +111,10 @@ ModelFile find_model(const ModelRequest& request) {
   } else if (const auto said = options_said(request.path, file)) {
     found.record.model = *said;
   } else {
-    found.record.model = options_from_tensors(request, file);
+    const ModelOptions& model = found.record.model =
+        options_recognised(file, request.flags, request.options);
+    say("{}: taken for {} with {}, {} channels, {} classes", file.name(), model.arch, model.encoder,
+        model.in_channels, model.classes);
     return found;
   }
   if (request.options)

@@ -268,6 +268,7 @@ int train(int argc, char** argv) {
     describe(folder, settings, argc, argv);
     return run(settings, folder, options);
   }
+  set_quiet(settings.common.quiet);
   adopt_network(settings, options);
   settle(settings);
   start_computing(settings);

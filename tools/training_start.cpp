@@ -29,12 +29,9 @@ void adopt_network(TrainSettings& settings, const Options& options) {
     throw Error(ExitCode::model_file, "no-model", file->name(), "it is an encoder's weights alone",
                 "start from it by --encoder-weights");
   std::optional<ModelOptions> said = options_said(*settings.init, *file);
-  if (!said)
-    said =
-        recognise(*file, model_options_of(flags, 3),
-                  {.arch = options.given("arch"),
-                   .encoder = options.given("encoder"),
-                   .levels = options.given("encoder-depth") || options.given("decoder-channels")});
+  if (!said) said = options_recognised(*file, flags, &options);
+  if (said->activation != FinalActivation::none)
+    say("{}: a model trained from it has no activation", file->name());
   // Of other classes and bands a model may be; its head and first convolution are then adapted.
   if (flags.classes) said->classes = *flags.classes;
   if (flags.in_channels) said->in_channels = *flags.in_channels;

@@ -14,7 +14,7 @@ struct XXH128_hash_t {
 
 inline XXH3_state_t* XXH3_createState() {
   throw fjord::Error(fjord::ExitCode::model_file, "content-hash", "hash",
-                     "this build has no xxHash to check it",
+                     "this build has no xxHash, so it neither reads nor writes model files",
                      "build with xxhash.h in FJORD_HEADERS");
 }
 inline void XXH3_freeState(XXH3_state_t*) {}

@@ -42,7 +42,7 @@ std::vector<Hostile> forbidden_names() {
   for (const auto& [module, name] : names)
     table.push_back(
         {15, run(module, name),
-         fmt::format("forbidden global {}.{} at byte 50 - file tries to run code; nothing was run",
+         fmt::format("forbidden global {}.{} at byte 50: file tries to run code; nothing was run",
                      module, name),
          "do not use this file; ask its maker for a .safetensors"});
   table.push_back({22, run("segmentation_models_pytorch.decoders.unet.model", "Unet"),

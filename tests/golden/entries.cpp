@@ -66,10 +66,7 @@ void read_option(const Fields& pair, ModelOptions& model) {
   if (pair[0] == "norm")
     model.decoder_norm =
         pair.at(1) == "instancenorm" ? DecoderNorm::instance : DecoderNorm::identity;
-  if (pair[0] == "activation")
-    model.activation = std::ranges::find(kFinalActivations, std::string_view(pair.at(1)),
-                                         &Named<FinalActivation>::name)
-                           ->value;
+  if (pair[0] == "activation") model.activation = value_of(pair.at(1), kFinalActivations);
   if (pair[0] == "classification") model.classification = {.classes = std::stoi(pair.at(1))};
 }
 

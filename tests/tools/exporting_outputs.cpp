@@ -76,9 +76,7 @@ TEST_CASE("export: an ONNX file ends with the model's activation, over the class
   for (const Case& row : cases) {
     const std::string name = row.name;
     CAPTURE(name);
-    options.activation =
-        std::ranges::find(kFinalActivations, std::string_view(name), &Named<FinalActivation>::name)
-            ->value;
+    options.activation = value_of(name, kFinalActivations);
     const Exported made = exported(options);
     CHECK(made.messages.find(std::string("ends with ") + name) != std::string::npos);
     CHECK(made.model.graph().output(0).name() == row.output);

@@ -128,6 +128,14 @@ TEST_CASE("import: folders as hubs have them") {
   REQUIRE_MESSAGE(model.code == 0, model.err);
   CHECK(model.json()["kind"] == "model");
   CHECK(model.err.find("does not say how its decoder enlarges, so nearest") != std::string::npos);
+  const Outcome contradicted =
+      run({"fjord-import", older.string(), out, "--decoder-norm", "identity"});
+  CHECK(contradicted.code == 2);
+  CHECK(contradicted.error().starts_with("error[E-model-conflict] --decoder-norm identity - "));
+  const Outcome scored =
+      run({"fjord-evaluate", older.string(), (trained_run().data / "val").string()});
+  CHECK(scored.code == 4);
+  CHECK(scored.error().find("fjord-import") != std::string::npos);
 }
 
 TEST_CASE("--init takes what the file says of its network") {
@@ -158,6 +166,15 @@ TEST_CASE("--init takes what the file says of its network") {
   CHECK(other.code == 2);
   CHECK(other.error().starts_with("error[E-model-conflict] --decoder-interpolation area - "));
   CHECK_FALSE(fs::exists(folder / "other"));
+  const Outcome config = train("other", {"--init", model_file().string(), "--config",
+                                         (folder / "first/config.toml").string()});
+  CHECK(config.code == 2);
+  CHECK(config.error().starts_with("error[E-model-conflict] --encoder-depth 3 - "));
+  write_torch(model_file(), folder / "bare.pth", "");
+  const Outcome bare = train("bare", {"--init", (folder / "bare.pth").string()});
+  REQUIRE_MESSAGE(bare.code == 0, bare.err);
+  CHECK(bare.err.find("does not say how its decoder enlarges") != std::string::npos);
+  CHECK(read_text(folder / "bare/config.toml").find("encoder = \"resnet18\"") != std::string::npos);
   write_torch(model_file(), folder / "encoder.pth", "", "encoder.");
   const Outcome encoder = train("other", {"--init", (folder / "encoder.pth").string()});
   CHECK(encoder.code == 4);

@@ -1,4 +1,4 @@
-// The loops run over rows or filters that share no result, so that threads change no bit.
+// The loops run over rows, images or filters that share no result, so that threads change no bit.
 #include "kernels/cpu/direct/plain_conv.h"
 
 #include <vector>

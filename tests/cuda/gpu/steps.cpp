@@ -1,7 +1,6 @@
 // cuda_steps: a short training run on a card, as one line: loss, hash of all weights, milliseconds
 // a step, every step's loss and the gradients' norm. Equal commands must print equal hashes; so
-// must
-// --plain, which replays no graph. --cpu is what the losses and norms are compared with.
+// must --plain, which replays no graph. --cpu is what the losses and norms are compared with.
 #include <fmt/format.h>
 
 #include <algorithm>
