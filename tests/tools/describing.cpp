@@ -109,6 +109,8 @@ TEST_CASE("inspect: a file of torch.save is a case for fjord-import, another zip
   }
   const std::string other = archive.substr(0, 30) + "photos/1.jpg" + std::string(300, '\0');
   CHECK(said("photos.zip", other).find("it is a ZIP archive") != std::string::npos);
+  const std::string tar = std::string(257, 'x') + "ustar" + std::string(250, '\0');
+  CHECK(said("photos.tar", tar).find("E-torch-file") == std::string::npos);
 }
 
 TEST_CASE("inspect: a network's plan before anything is trained") {
