@@ -44,16 +44,11 @@ void add_model_flags(Options& options, ModelFlags& flags) {
                {.value = "LIST", .help = "256,128,64,32,16", .range = {1, 4096}});
   options.flag("decoder-attention", &flags.decoder_attention,
                {.value = "scse", .choices = {"scse"}});
+  // What few need is in docs/encoders.md: a screen of help is full.
   options.flag("decoder-interpolation", &flags.decoder_interpolation,
-               {.value = "HOW",
-                .help = fmt::format("{}", fmt::join(names_of(kInterpolations), " ")),
-                .choices = names_of(kInterpolations)});
-  options.flag("decoder-norm", &flags.decoder_norm,
-               {.value = "KIND",
-                .help = fmt::format("{}", fmt::join(names_of(kNorms), " ")),
-                .choices = names_of(kNorms)});
-  options.flag("pab-channels", &flags.pab_channels,
-               {.value = "N", .help = "of manet's attention (64)", .range = {1, 4096}});
+               {.value = "HOW", .choices = names_of(kInterpolations)});
+  options.flag("decoder-norm", &flags.decoder_norm, {.value = "KIND", .choices = names_of(kNorms)});
+  options.flag("pab-channels", &flags.pab_channels, {.value = "N", .range = {1, 4096}});
 }
 
 ModelOptions model_options_of(const ModelFlags& flags, int bands) {
