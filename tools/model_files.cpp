@@ -105,10 +105,12 @@ ModelFile find_model(const ModelRequest& request) {
   ModelFile found{weights_of(request), {}};
   FileBytes bytes = open_bytes(found.weights);
   refuse_torch_file(bytes);
+  const bool folder = fs::is_directory(request.path);
   const SafetensorsFile file(std::move(bytes));
   if (model_options(file.name(), file.header().metadata)) {
     read_metadata(found.record, file.name(), file.header().metadata);
-  } else if (const auto said = options_said(request.path, file)) {
+  } else if (const auto said =
+                 options_said(folder ? found.weights.parent_path() : found.weights, file)) {
     found.record.model = *said;
   } else {
     const ModelOptions& model = found.record.model =

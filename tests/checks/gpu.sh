@@ -1,17 +1,7 @@
 #!/usr/bin/env bash
 # tests/gpu.sh without a card ends early and says so; with stand-ins for card, build and programs it
 # writes its tables, and finds results that differ from run to run.
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failed=0
-expect() { grep -qE -- "$2" <<<"$1" || { echo "expected \"$2\" in: $1"; failed=1; }; }
-
-stand_in() {  # PATH BODY
-  mkdir -p "$(dirname "$folder/$1")"
-  printf '#!/usr/bin/env bash\n%s\n' "$2" >"$folder/$1"
-  chmod +x "$folder/$1"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/stand_ins.sh"
 gpu() { PATH=$folder/bin:$PATH bash "$root/tests/gpu.sh" --quick --build "$folder/build" "$@" 2>&1 || echo "status $?"; }
 
 stand_in bin/nvidia-smi 'exit 9'

@@ -1,17 +1,7 @@
 #!/usr/bin/env bash
 # tests/run.sh before a release, on stand-ins for what it calls: FJORD_CUDA_ARCHITECTURES=all also
 # takes every product of the step and every plan of the zoo; an everyday run leaves that to the tests.
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failed=0
-expect() { grep -qE -- "$2" <<<"$1" || { echo "expected \"$2\" in: $1"; failed=1; }; }
-
-stand_in() {  # PATH BODY
-  mkdir -p "$(dirname "$folder/$1")"
-  printf '#!/usr/bin/env bash\n%s\n' "$2" >"$folder/$1"
-  chmod +x "$folder/$1"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/stand_ins.sh"
 stand_in third_party/install.sh 'exit 0'
 stand_in bin/nvcc 'exit 0'
 stand_in bin/cmake 'echo "cmake $*" >>calls'
