@@ -49,7 +49,7 @@ TEST_CASE("bias, residual and ReLU are fused into every convolution whose channe
   for (const char* card : {"a100", "h200"}) {
     choose_card(card);
     int layers = 0, packed = 0;
-    for (const ZooConv& conv : zoo_convolutions()) {
+    for (const ZooConv& conv : zoo().convolutions) {
       CAPTURE(conv.layer);
       const ConvProblem problem = problem_of(conv.shape, ConvPass::forward);
       ++layers;
@@ -88,7 +88,7 @@ TEST_CASE("the ends of enlarging convolutions are fused as well") {
   if (!driver_is_there()) return;
   for (const char* card : {"a100", "h200"}) {
     choose_card(card);
-    for (const ZooUpsampleConv& conv : zoo_upsample_convolutions()) {
+    for (const ZooUpsampleConv& conv : zoo().enlarging) {
       CAPTURE(conv.layer);
       const Split split(conv.shape);
       if (split.has_skip())

@@ -76,8 +76,8 @@ class Walk {
   PlanTable& table_;
 };
 
-void walk_convolutions(Walk& walk, const std::vector<ZooConv>& convolutions, Precision precision) {
-  for (ZooConv conv : convolutions) {
+void walk_zoo(Walk& walk, const Zoo& zoo, Precision precision) {
+  for (ZooConv conv : zoo.convolutions) {
     conv.shape.dtype = precision.dtype;
     conv.shape.math = precision.math;
     walk.plan<ConvForward>(prepare_conv_forward, conv.shape, conv.layer, PlanTable::forward);
@@ -89,12 +89,7 @@ void walk_convolutions(Walk& walk, const std::vector<ZooConv>& convolutions, Pre
                                   PlanTable::backward_filter,
                                   precision.dtype == DType::f32 ? 0 : gradient);
   }
-}
-
-void walk_zoo(Walk& walk, Precision precision) {
-  static const std::vector<ZooConv> convolutions = zoo_convolutions();
-  walk_convolutions(walk, convolutions, precision);
-  for (ZooUpsampleConv conv : zoo_upsample_convolutions()) {
+  for (ZooUpsampleConv conv : zoo.enlarging) {
     conv.shape.dtype = precision.dtype;
     conv.shape.math = precision.math;
     walk.plan<UpsampleConvForward>(prepare_upsample_conv_forward, conv.shape, conv.layer,
@@ -117,7 +112,7 @@ TEST_CASE("every convolution of the zoo has a plan of at most 64 MiB on sm_80, 8
     cuda::CudnnDevice::set_current(described(card));
     for (std::size_t i = 0; i < tables.size(); ++i) {
       Walk walk(fmt::format("{} {}", card, kPrecisions[i].name), tables[i]);
-      walk_zoo(walk, kPrecisions[i]);
+      walk_zoo(walk, zoo(), kPrecisions[i]);
       CHECK(walk.passes >= 72);
       walk.report();
     }
@@ -132,14 +127,14 @@ TEST_CASE("so has every convolution of the other encoders and architectures") {
   cuda::fill_conv();
   const char* asked = std::getenv("FJORD_PLANS");
   const bool all = asked && std::string_view(asked) == "all";
-  const std::vector<ZooConv> convolutions = wider_zoo_convolutions(all ? Zoo::all : Zoo::few);
+  const Zoo wider = wider_zoo(all);
   for (const char* card : kCards)
     for (const Precision& precision : kPrecisions) {
       if (!all && (std::string_view(card) != "h200" || precision.dtype != DType::bf16)) continue;
       cuda::CudnnDevice::set_current(described(card));
       PlanTable table;
       Walk walk(fmt::format("wider zoo, {} {}", card, precision.name), table);
-      walk_convolutions(walk, convolutions, precision);
+      walk_zoo(walk, wider, precision);
       CHECK(walk.passes >= (all ? 700 : 200));
       walk.report();
     }

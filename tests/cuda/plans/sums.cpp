@@ -100,7 +100,7 @@ constexpr ConvEpilogue kMoments{.sums = ConvSums::moments},
 bool packed(const Shape& image) { return image.c % 4 == 0; }
 
 void ask_zoo(Count& count) {
-  for (const ZooConv& conv : zoo_convolutions()) {
+  for (const ZooConv& conv : zoo().convolutions) {
     if (!packed(conv.shape.x) || !packed(conv.shape.y)) continue;
     count.ask(conv.layer, problem_of(conv.shape, ConvPass::forward), kMoments);
     if (conv.shape.conv.stride > 1) continue;
@@ -108,7 +108,7 @@ void ask_zoo(Count& count) {
     count.ask(conv.layer, backward, kGradients);
     count.ask(conv.layer, backward, kGradientsOfBoth);
   }
-  for (const ZooUpsampleConv& conv : zoo_upsample_convolutions()) {
+  for (const ZooUpsampleConv& conv : zoo().enlarging) {
     const Split split(conv.shape);
     count.ask(conv.layer, split.low(ConvPass::forward), kGradients);
     if (split.has_skip()) count.ask(conv.layer, split.skip(ConvPass::forward), kMomentsOfBoth);

@@ -14,15 +14,20 @@ namespace {
 
 constexpr std::int64_t kBatch = 8, kSize = 512;
 
-std::vector<ConvShape>& met() {
-  static std::vector<ConvShape> shapes;
+// In the slots' place: note the shape, and leave its number as the implementation's name.
+template <class Shape>
+std::vector<Shape>& met() {
+  static std::vector<Shape> shapes;
   return shapes;
 }
-
-// In the slot's place: notes the shape, and leaves its number as the implementation's name.
-void note(const ConvShape& shape, ConvForward& pass, Stream&) {
-  met().push_back(shape);
-  pass = {std::to_string(met().size() - 1), 0, nullptr};
+template <class Shape, class Pass>
+void note(const Shape& shape, Pass& pass, Stream&) {
+  met<Shape>().push_back(shape);
+  pass = {std::to_string(met<Shape>().size() - 1), 0, nullptr};
+}
+template <class Shape>
+const Shape& noted(const Step& step) {
+  return met<Shape>().at(std::stoul(step.implementation));
 }
 
 std::string key(const ConvShape& s) {
@@ -30,18 +35,27 @@ std::string key(const ConvShape& s) {
                      s.conv.padding, s.conv.dilation, s.bias);
 }
 
+std::string key(const UpsampleConvShape& s) {
+  return fmt::format("{} {} {}", to_string(s.low), to_string(s.skip), to_string(s.weight));
+}
+
 // "64 to 128, 3x3 stride 2, at 128x128": channels, window, stride, size of the input.
 std::string describe(Shape x, Shape filter, int stride) {
   return fmt::format("{} to {}, {}x{}{}, at {}x{}", filter.c, filter.n, filter.h, filter.w,
                      stride > 1 ? fmt::format(" stride {}", stride) : "", x.h, x.w);
 }
+std::string describe(const ConvShape& s) { return describe(s.x, s.weight, s.conv.stride); }
+std::string describe(const UpsampleConvShape& s) {
+  return describe(s.low, s.weight, 1) + ", enlarged";
+}
 
-/// While it lives, convolutions are noted, and the decoders' first ones are plain convolutions of
-/// joined images: what a card is asked for where sizes are odd.
+/// While it lives, convolutions are noted. Without `enlarging` the decoders' first ones are plain
+/// convolutions of joined images: what a card is asked for where sizes are odd.
 struct Noting {
-  Noting() {
-    prepare_conv_forward.cpu = note;
-    prepare_upsample_conv_forward.cpu = nullptr;
+  explicit Noting(bool enlarging) {
+    prepare_conv_forward.cpu = note<ConvShape, ConvForward>;
+    prepare_upsample_conv_forward.cpu =
+        enlarging ? note<UpsampleConvShape, UpsampleConvForward> : nullptr;
     prepare_conv_norm_forward.cpu = nullptr;
   }
   ~Noting() {
@@ -54,71 +68,72 @@ struct Noting {
   decltype(prepare_conv_norm_forward.cpu) beside_norm = prepare_conv_norm_forward.cpu;
 };
 
-// Shapes of all of these networks, each once.
-std::vector<ZooConv> convolutions_of(const std::vector<ModelOptions>& networks) {
+/// Convolutions of one kind, each shape once.
+template <class Conv>
+class Collection {
+ public:
+  void add(const std::string& network, const Step& step) {
+    const auto& shape = noted<decltype(Conv::shape)>(step);
+    if (!known_.insert(key(shape)).second) return;
+    const std::string layer = step.path.substr(0, step.path.rfind('.'));
+    convolutions.push_back({fmt::format("{} {}: {}", network, layer, describe(shape)), shape});
+  }
+
+  std::vector<Conv> convolutions;
+
+ private:
+  std::set<std::string> known_;
+};
+
+std::string name_of(const ModelOptions& options) {
+  return options.arch == "unet" ? options.encoder : options.arch + " " + options.encoder;
+}
+
+// Each network is recorded with its enlarging convolutions and without.
+Zoo convolutions_of(const std::vector<ModelOptions>& networks) {
   enable_cpu_kernels();
-  const Noting noting;
-  std::vector<ZooConv> convolutions;
-  std::set<std::string> known;
+  Collection<ZooConv> plain;
+  Collection<ZooUpsampleConv> enlarging;
   for (const ModelOptions& options : networks) {
     Parameters parameters;
     declare_parameters(
         parameters, [&](Net net, Tensor image) { return build_model(net, image, options); },
         options.in_channels, 0, Backend::cpu);
-    Tape tape(parameters, {});
-    const Net net{&tape, ""};
-    build_model(net, net.resident({kBatch, kSize, kSize, 3}, DType::f32, "image"), options);
-    for (const Step& step : tape.steps) {
-      if (std::string_view(step.op) != "conv_forward") continue;
-      const ConvShape& shape = met().at(std::stoul(step.implementation));
-      if (known.insert(key(shape)).second)
-        convolutions.push_back(
-            {fmt::format("{} {}: {}", options.arch == "unet" ? options.encoder : options.arch,
-                         step.path.substr(0, step.path.rfind('.')),
-                         describe(shape.x, shape.weight, shape.conv.stride)),
-             shape});
+    for (const bool enlarged : {false, true}) {
+      const Noting noting(enlarged);
+      Tape tape(parameters, {});
+      const Net net{&tape, ""};
+      build_model(net, net.resident({kBatch, kSize, kSize, 3}, DType::f32, "image"), options);
+      for (const Step& step : tape.steps) {
+        const std::string_view op = step.op;
+        if (op == "conv_forward") plain.add(name_of(options), step);
+        if (op == "upsample_conv_forward") enlarging.add(name_of(options), step);
+      }
     }
   }
-  return convolutions;
+  return {std::move(plain.convolutions), std::move(enlarging.convolutions)};
 }
 
 }  // namespace
 
-std::vector<ZooConv> zoo_convolutions() {
-  return convolutions_of({{.encoder = "resnet18"}, {.encoder = "resnet34"}});
+const Zoo& zoo() {
+  static const Zoo made = convolutions_of({{.encoder = "resnet18"}, {.encoder = "resnet34"}});
+  return made;
 }
 
-std::vector<ZooConv> wider_zoo_convolutions(Zoo zoo) {
+Zoo wider_zoo(bool all) {
   std::vector<ModelOptions> networks{{.encoder = "mobilenet_v2"},
                                      {.encoder = "timm-resnest14d"},
                                      {.arch = "linknet", .encoder = "resnet18"}};
-  if (zoo == Zoo::all) {
-    for (const char* encoder : {"resnet50", "resnext50_32x4d", "se_resnext50_32x4d", "senet154",
-                                "efficientnet-b0", "timm-efficientnet-b4", "timm-resnest50d"})
-      networks.push_back({.encoder = encoder});
-    for (const char* arch : {"unetplusplus", "manet", "linknet"})
-      networks.push_back({.arch = arch, .encoder = "resnet34"});
-  }
+  if (!all) return convolutions_of(networks);
+  networks.clear();
+  for (const std::string_view encoder : encoder_names())
+    networks.push_back({.encoder = std::string(encoder)});
+  for (const std::string_view arch : architecture_names())
+    for (const char* encoder : {"resnet18", "resnet34", "efficientnet-b0", "timm-resnest14d",
+                                "se_resnext50_32x4d", "mobilenet_v2"})
+      if (arch != "unet") networks.push_back({.arch = std::string(arch), .encoder = encoder});
   return convolutions_of(networks);
-}
-
-std::vector<ZooUpsampleConv> zoo_upsample_convolutions() {
-  const std::vector<std::int64_t> skips{256, 128, 64, 64, 0}, outputs{256, 128, 64, 32, 16};
-  std::vector<ZooUpsampleConv> convolutions;
-  std::int64_t low = 512;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const std::int64_t size = kSize >> (5 - i);
-    UpsampleConvShape shape{.low = {kBatch, size, size, low},
-                            .skip = {kBatch, 2 * size, 2 * size, skips[i]},
-                            .weight = {outputs[i], 3, 3, low + skips[i]},
-                            .y = {kBatch, 2 * size, 2 * size, outputs[i]}};
-    if (skips[i] == 0) shape.skip = {0, 0, 0, 0};
-    convolutions.push_back({fmt::format("decoder.blocks.{}.conv1: {}, enlarged", i,
-                                        describe(shape.low, shape.weight, 1)),
-                            shape});
-    low = outputs[i];
-  }
-  return convolutions;
 }
 
 }  // namespace fjord

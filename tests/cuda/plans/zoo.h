@@ -17,13 +17,18 @@ struct ZooUpsampleConv {
   UpsampleConvShape shape;
 };
 
-/// Networks on 8 images of 512 x 512, recorded by the engine: Unet-resnet18 and -resnet34.
-std::vector<ZooConv> zoo_convolutions();
-/// The same of networks whose convolutions those do not have: depthwise, grouped, 1x1, transposed;
-/// a few of them, and a dozen more.
-enum class Zoo : std::uint8_t { few, all };
-std::vector<ZooConv> wider_zoo_convolutions(Zoo zoo);
-/// The first convolutions of U-Net's decoder blocks, where the skip connection joins.
-std::vector<ZooUpsampleConv> zoo_upsample_convolutions();
+/// Of networks on 8 images of 512 x 512, as the engine records them.
+struct Zoo {
+  std::vector<ZooConv> convolutions;
+  /// The first of a decoder's block, which reads through enlarging and joining; among
+  /// `convolutions` it is there as well, of the joined image.
+  std::vector<ZooUpsampleConv> enlarging;
+};
+
+/// Unet-resnet18 and -resnet34.
+const Zoo& zoo();
+/// Three networks whose convolutions those do not have: depthwise, grouped, 1x1, transposed. With
+/// `all` Unet on every encoder, and every other architecture on six.
+Zoo wider_zoo(bool all);
 
 }  // namespace fjord
