@@ -10,22 +10,30 @@ namespace fjord {
 namespace {
 
 nlohmann::ordered_json to_json(const Prediction::Row& row) {
-  return {{"op", row.op},       {"steps", row.steps}, {"kernels", row.kernels},  {"gb", row.gb},
-          {"gflop", row.gflop}, {"ms", row.ms},       {"floor_ms", row.floor_ms}};
+  nlohmann::ordered_json json{
+      {"op", row.op},       {"steps", row.steps}, {"kernels", row.kernels},  {"gb", row.gb},
+      {"gflop", row.gflop}, {"ms", row.ms},       {"floor_ms", row.floor_ms}};
+  if (!row.path.empty()) json["path"] = row.path;
+  return json;
 }
 
 std::string to_line(const Prediction::Row& row) {
   return fmt::format("{:>8.3f} {:>9.3f} {:>8.3f} {:>9.1f} {:>6} {:>8}  {}\n", row.ms, row.floor_ms,
-                     row.gb, row.gflop, row.steps, row.kernels, row.op);
+                     row.gb, row.gflop, row.steps, row.kernels, row.path + row.op);
 }
 
-std::string table_of(const Prediction& prediction, const Card& card) {
-  std::string text = fmt::format("predicted for one {} ({} TB/s, {} TFLOP/s in 16 bits)\n\n",
-                                 card.name, card.copy_tb_s, card.half_tflops);
-  text += fmt::format("{:>8} {:>9} {:>8} {:>9} {:>6} {:>8}  {}\n", "ms", "floor ms", "GB", "GFLOP",
-                      "steps", "kernels", "work");
-  for (const Prediction::Row& row : prediction.rows) text += to_line(row);
-  return text + to_line(prediction.total) + "\n";
+std::string table_of(const std::vector<Prediction::Row>& rows, const Prediction::Row& total) {
+  std::string text = fmt::format("{:>8} {:>9} {:>8} {:>9} {:>6} {:>8}  {}\n", "ms", "floor ms",
+                                 "GB", "GFLOP", "steps", "kernels", "work");
+  for (const Prediction::Row& row : rows) text += to_line(row);
+  return text + to_line(total) + "\n";
+}
+
+void show(const BenchSettings& s, const Prediction& p, const Card& card) {
+  print_result(s.common, fmt::format("predicted for one {} ({} TB/s, {} TFLOP/s in 16 bits)\n\n",
+                                     card.name, card.copy_tb_s, card.half_tflops));
+  if (s.profile) print_result(s.common, table_of(p.steps, p.total));
+  print_result(s.common, table_of(p.rows, p.total));
 }
 
 }  // namespace
@@ -52,8 +60,10 @@ nlohmann::ordered_json bench_predict(const BenchSettings& s) {
   for (const Card& card : known_cards()) {
     const Prediction p = predict(work, card, tape.options.math);
     if (&card == &known_cards().front()) {
-      print_result(s.common, table_of(p, card));
+      show(s, p, card);
       for (const Prediction::Row& row : p.rows) json["work"].push_back(to_json(row));
+      for (const Prediction::Row& row : p.steps)
+        if (s.profile) json["kernels"].push_back(to_json(row));
     }
     const double rate = s.batch / p.total.ms * 1e3;
     nlohmann::ordered_json total = to_json(p.total);

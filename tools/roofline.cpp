@@ -99,6 +99,26 @@ double memory_efficiency(const Work& work, const Card& card) {
   return share * (cached ? kCacheGain : 1);
 }
 
+Prediction::Row predict_step(const Work& w, const Card& card, ConvMath math) {
+  const double copy = card.copy_tb_s * 1e12, rate = product_rate(w, card, math);
+  const double memory = w.bytes / (copy * memory_efficiency(w, card));
+  const double products = w.flops > 0 ? w.flops / (rate * conv_efficiency(w, card)) : 0;
+  return {.op = w.op,
+          .path = w.path,
+          .steps = 1,
+          .kernels = w.kernels,
+          .gb = w.bytes * 1e-9,
+          .gflop = w.flops * 1e-9,
+          .floor_ms = std::max(w.bytes / copy, w.flops / rate) * 1e3,
+          .ms = (std::max(memory, products) + kSecondsPerKernel * w.kernels) * 1e3};
+}
+
+void add(Prediction::Row& sum, const Prediction::Row& row) {
+  sum.steps += row.steps, sum.kernels += row.kernels;
+  sum.gb += row.gb, sum.gflop += row.gflop;
+  sum.floor_ms += row.floor_ms, sum.ms += row.ms;
+}
+
 }  // namespace
 
 std::vector<Work> work_of(const Tape& tape) {
@@ -140,16 +160,9 @@ Prediction predict(const std::vector<Work>& work, const Card& card, ConvMath mat
   Prediction prediction;
   prediction.total.op = "total";
   for (const Work& w : work) {
-    const double copy = card.copy_tb_s * 1e12, rate = product_rate(w, card, math);
-    const double floor = std::max(w.bytes / copy, w.flops / rate);
-    const double memory = w.bytes / (copy * memory_efficiency(w, card));
-    const double products = w.flops > 0 ? w.flops / (rate * conv_efficiency(w, card)) : 0;
-    const double seconds = std::max(memory, products) + kSecondsPerKernel * w.kernels;
-    for (Prediction::Row* row : {&rows[w.op], &prediction.total}) {
-      row->steps += 1, row->kernels += w.kernels;
-      row->gb += w.bytes * 1e-9, row->gflop += w.flops * 1e-9;
-      row->floor_ms += floor * 1e3, row->ms += seconds * 1e3;
-    }
+    const Prediction::Row& step = prediction.steps.emplace_back(predict_step(w, card, math));
+    add(rows[w.op], step);
+    add(prediction.total, step);
   }
   for (auto& [op, row] : rows) {
     row.op = op;

@@ -39,13 +39,14 @@ std::vector<Work> optimizer_work(std::int64_t values, DType shadow);
 
 struct Prediction {
   struct Row {
-    std::string op;
+    std::string op, path = {};  // path: of one step alone
     int steps = 0, kernels = 0;
     double gb = 0, gflop = 0;
     double floor_ms = 0;  // sum over steps of the longer of bytes and products at the card's rates
     double ms = 0;
   };
-  std::vector<Row> rows;  // longest first
+  std::vector<Row> rows;   // by operation, longest first
+  std::vector<Row> steps;  // as they follow each other
   Row total;
 };
 

@@ -169,6 +169,13 @@ TEST_CASE("bench --predict: a table without a card, JSON, and what it refuses") 
   CHECK(json.at("precision") == "bf16");
   CHECK(json.at("cards").size() == known_cards().size());
   CHECK(json.at("cards").at(0).at("images_per_s") > 0);
+  const auto steps = run({"fjord-bench", "infer", "--device", "cuda", "--predict", "--profile",
+                          "--encoder", "resnet18", "--size", "64", "--json", "-"})
+                         .json();
+  double sum = 0;
+  for (const auto& kernel : steps["kernels"]) sum += kernel["ms"].get<double>();
+  CHECK(steps["kernels"].size() > 30);
+  CHECK(sum == doctest::Approx(steps["cards"][0]["ms"].get<double>()));
   CHECK(run({"fjord-bench", "train", "--predict"}).code == 2);
   CHECK(run({"fjord-bench", "load", "--device", "cuda", "--predict"}).code == 2);
 }
