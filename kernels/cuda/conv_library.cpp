@@ -14,9 +14,10 @@ std::string to_string(const ConvProblem& p) {
                      : p.dtype == DType::f16    ? "f16"
                      : p.math == ConvMath::tf32 ? "tf32"
                                                 : "f32";
-  const char* sums = p.epilogue.sums == ConvSums::moments     ? " moments"
-                     : p.epilogue.sums == ConvSums::gradients ? " gradients"
-                                                              : "";
+  const char* sums = p.epilogue.sums == ConvSums::moments          ? " moments"
+                     : p.epilogue.sums == ConvSums::gradients      ? " gradients"
+                     : p.epilogue.sums == ConvSums::gradients_by_y ? " gradients-by-y"
+                                                                   : "";
   return fmt::format("{} {} by {} stride {} padding {} dilation {} groups {} {}{}{}{}{}{}",
                      to_string(p.pass), fjord::to_string(p.image), fjord::to_string(p.filter),
                      p.conv.stride, p.conv.padding, p.conv.dilation, p.conv.groups, type,

@@ -15,14 +15,17 @@ enum class ConvPass : std::uint8_t { forward, backward_data, backward_filter };
 std::string_view to_string(ConvPass pass);
 
 /// What batch normalisation wants to know of a result, added up over its pixels while it is made.
-/// The order of adding is the library's own: no step asks for it before a card has shown it to
-/// repeat.
+/// The order of adding is the library's own, which need not repeat: ConvTuning::library_sums.
 enum class ConvSums : std::uint8_t {
   none,
-  moments,    // of y: y - center, and its square
-  gradients,  // of an image's gradient: dz, stored in its place, and dz * (x - center); dz is the
-              // gradient where x * scale + shift > 0, else 0
+  moments,         // of y: y - center, and its square
+  gradients,       // of an image's gradient: dz, stored in its place, and dz * (x - center); dz is
+                   // the gradient where x * scale + shift > 0, else 0
+  gradients_by_y,  // the same where y > 0
 };
+constexpr bool of_gradients(ConvSums sums) {
+  return sums == ConvSums::gradients || sums == ConvSums::gradients_by_y;
+}
 
 /// What is added to a result, or done to it, before it is stored, in this order. Sums of f32,
 /// rounded once.
@@ -53,12 +56,14 @@ struct ConvProblem {
 /// "forward 8x512x512x3 by 64x7x7x3 stride 2 padding 3 bf16 exact": for messages, tables and keys.
 std::string to_string(const ConvProblem& problem);
 
-/// Operands of ConvSums: f32, one value a channel of the result; x is like the result. The two rows
-/// of sums are written, and need no zeros before.
+/// Operands of ConvSums: f32, one value a channel of the result; x and y are like the result. The
+/// two rows of sums are written, and need no zeros before.
 struct ConvSumOperands {
   const void* center = nullptr;
   void *first = nullptr, *second = nullptr;
-  const void *x = nullptr, *scale = nullptr, *shift = nullptr;  // of gradients alone
+  const void* x = nullptr;                        // of gradients
+  const void *scale = nullptr, *shift = nullptr;  // where the mask is found from x
+  const void* y = nullptr;                        // where it is found from y
 };
 
 /// Addresses of one call, 16-byte aligned. Forward reads image and filter, backward-data output and

@@ -48,7 +48,7 @@ class Operands {
         output_(bytes(p.output)),
         vector_(vector_bytes()),
         residual_(p.epilogue.residual ? bytes(result_) : 0),
-        x_(p.epilogue.sums == ConvSums::gradients ? bytes(result_) : 0),
+        x_(of_gradients(p.epilogue.sums) ? bytes(result_) : 0),
         first_sum_(vector_bytes()),
         second_sum_(vector_bytes()),
         workspace_(kConvWorkspaceBytes) {}
@@ -65,7 +65,8 @@ class Operands {
                      .second = second_sum_.data(),
                      .x = x_.data(),
                      .scale = vector_.data(),
-                     .shift = vector_.data()}};
+                     .shift = vector_.data(),
+                     .y = x_.data()}};
     if (pass_ == ConvPass::backward_data) to.first = output_.data(), to.result = image_.data();
     if (pass_ == ConvPass::backward_filter) to.second = output_.data(), to.result = filter_.data();
     return to;

@@ -175,7 +175,7 @@ void convolve(Builder& graph, const ConvProblem& problem, std::size_t result) {
 }
 
 // The mask of x * scale + shift; x is a tensor of the graph.
-void mask_gradient(Builder& graph, Shape shape, std::size_t x, std::size_t dy, std::size_t dz) {
+void mask_by_x(Builder& graph, Shape shape, std::size_t x, std::size_t dy, std::size_t dz) {
   const std::size_t scale = graph.vector(ConvTensor::scale, shape),
                     shift = graph.vector(ConvTensor::shift, shape);
   const std::size_t scaled = graph.between(shape), normalized = graph.between(shape);
@@ -202,7 +202,7 @@ ConvGraph conv_graph(const ConvProblem& problem) {
   const cudnnDataType_t type = data_type(problem.dtype);
   const ConvEpilogue& epilogue = problem.epilogue;
   Builder graph;
-  const bool masked = epilogue.sums == ConvSums::gradients;
+  const bool masked = of_gradients(epilogue.sums);
   // The chain of values: convolution, + bias, + residual, relu or mask; the last is the result.
   int left = (epilogue.bias ? 1 : 0) + (epilogue.residual ? 1 : 0) + (epilogue.relu ? 1 : 0) +
              (masked ? 1 : 0);
@@ -230,7 +230,10 @@ ConvGraph conv_graph(const ConvProblem& problem) {
     x = graph.keep(tensor(ConvTensor::sums_x, shape, type));
     const std::size_t dy = value;
     value = next_value();
-    mask_gradient(graph, shape, x, dy, value);
+    if (epilogue.sums == ConvSums::gradients)
+      mask_by_x(graph, shape, x, dy, value);
+    else
+      graph.relu_backward(graph.keep(tensor(ConvTensor::sums_y, shape, type)), dy, value);
   }
   if (epilogue.sums != ConvSums::none)
     add_sums(graph, shape, epilogue.sums, value, masked ? x : value);

@@ -19,6 +19,7 @@ enum class ConvTensor : std::int64_t {
   first_sum,
   second_sum,
   sums_x,
+  sums_y,
   scale,
   shift,
   virtual_

@@ -23,11 +23,12 @@ void CudnnPlan::run(const ConvOperands& operands, Stream& stream) const {
     bind(ConvTensor::first_sum, sums.first);
     bind(ConvTensor::second_sum, sums.second);
   }
+  if (of_gradients(epilogue_.sums)) bind(ConvTensor::sums_x, sums.x);
   if (epilogue_.sums == ConvSums::gradients) {
-    bind(ConvTensor::sums_x, sums.x);
     bind(ConvTensor::scale, sums.scale);
     bind(ConvTensor::shift, sums.shift);
   }
+  if (epilogue_.sums == ConvSums::gradients_by_y) bind(ConvTensor::sums_y, sums.y);
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids);
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, addresses);

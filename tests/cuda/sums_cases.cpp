@@ -51,18 +51,20 @@ class Spoiled : public cuda::ConvPlan {
 
 TEST_CASE("sums beside a convolution are of what it stored, the same on every run") {
   for (const auto pass : {cuda::ConvPass::forward, cuda::ConvPass::backward_data})
-    for (const auto sums : {ConvSums::moments, ConvSums::gradients}) {
-      const ConvProblem problem = problem_with(pass, sums);
-      CAPTURE(cuda::to_string(problem));
-      CHECK(cuda::faults_in_sums(problem, 2) == std::vector<std::string>{});
-    }
+    for (const auto sums : {ConvSums::moments, ConvSums::gradients, ConvSums::gradients_by_y})
+      for (const bool added : {false, true}) {
+        ConvProblem problem = problem_with(pass, sums);
+        problem.epilogue.residual = added;
+        CAPTURE(cuda::to_string(problem));
+        CHECK(cuda::faults_in_sums(problem, 2) == std::vector<std::string>{});
+      }
 }
 
 TEST_CASE("sums that are wrong, pass the mask or change from run to run are found") {
   const auto first = [](const ConvOperands& o) { return o.sums.first; };
   const auto second = [](const ConvOperands& o) { return o.sums.second; };
   const auto result = [](const ConvOperands& o) { return o.result; };
-  for (const auto sums : {ConvSums::moments, ConvSums::gradients}) {
+  for (const auto sums : {ConvSums::moments, ConvSums::gradients, ConvSums::gradients_by_y}) {
     const ConvProblem problem = problem_with(cuda::ConvPass::forward, sums);
     for (const Spoiled::Address address : {+first, +second}) {
       CHECK(cuda::faults_in_sums(problem, Spoiled(problem, address, 4), 2).size() == 1);
@@ -71,10 +73,12 @@ TEST_CASE("sums that are wrong, pass the mask or change from run to run are foun
     }
   }
   // 0.747 in each of the channels of 20 pixels, of which some are masked.
-  const ConvProblem masked = problem_with(cuda::ConvPass::forward, ConvSums::gradients);
-  const auto passed = cuda::faults_in_sums(masked, Spoiled(masked, +result, 20 * 8 * 2), 1);
-  REQUIRE(!passed.empty());
-  CHECK(passed[0].find("passed the mask") != std::string::npos);
+  for (const auto sums : {ConvSums::gradients, ConvSums::gradients_by_y}) {
+    const ConvProblem masked = problem_with(cuda::ConvPass::forward, sums);
+    const auto passed = cuda::faults_in_sums(masked, Spoiled(masked, +result, 20 * 8 * 2), 1);
+    REQUIRE(!passed.empty());
+    CHECK(passed[0].find("passed the mask") != std::string::npos);
+  }
 }
 
 }  // namespace fjord

@@ -129,7 +129,7 @@ Call shapes_of(const ConvProblem& p) {
 // Of the values as they were stored, in double.
 void add_sums(const ConvProblem& p, const ConvOperands& operands, Shape shape) {
   const ConvSumOperands& to = operands.sums;
-  const bool masked = p.epilogue.sums == ConvSums::gradients;
+  const bool masked = of_gradients(p.epilogue.sums);
   const auto channels = static_cast<std::size_t>(shape.c),
              count = static_cast<std::size_t>(shape.count());
   for (std::size_t c = 0; c < channels; ++c) {
@@ -147,6 +147,7 @@ void add_sums(const ConvProblem& p, const ConvOperands& operands, Shape shape) {
 }
 
 bool passes(const ConvProblem& p, const ConvSumOperands& sums, std::size_t i, std::size_t channel) {
+  if (p.epilogue.sums == ConvSums::gradients_by_y) return value_at(sums.y, p.dtype, i) > 0;
   return value_at(sums.x, p.dtype, i) * static_cast<const float*>(sums.scale)[channel] +
              static_cast<const float*>(sums.shift)[channel] >
          0;
@@ -167,7 +168,7 @@ void compute(const ConvProblem& p, const ConvOperands& operands) {
           static_cast<const float*>(operands.bias)[i % static_cast<std::size_t>(shapes.result.c)];
     if (p.epilogue.residual) value += value_at(operands.residual, p.dtype, i);
     if (p.epilogue.relu) value = value < 0 ? 0 : value;  // a NaN stays a NaN
-    if (p.epilogue.sums == ConvSums::gradients &&
+    if (of_gradients(p.epilogue.sums) &&
         !passes(p, operands.sums, i, i % static_cast<std::size_t>(shapes.result.c)))
       value = 0;
     put(operands.result, p.dtype, i, value);
@@ -206,6 +207,8 @@ class StandIn : public ConvPlan {
       require(vector, result.c * 4);
     if (problem_.epilogue.sums == ConvSums::moments) return;
     require(sums.x, result.count() * size());
+    if (problem_.epilogue.sums == ConvSums::gradients_by_y)
+      return require(sums.y, result.count() * size());
     for (const void* vector : {sums.scale, sums.shift}) require(vector, result.c * 4);
   }
   void require(const void* address, std::int64_t bytes) const {

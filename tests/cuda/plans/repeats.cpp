@@ -44,6 +44,8 @@ struct Operands {
         first(draw.tensor(forward ? p.image : p.output)),
         second(draw.tensor(p.filter)),
         x(draw.tensor(shape)),
+        y(draw.tensor(shape)),
+        old(draw.tensor(shape)),
         result(Bits(static_cast<std::size_t>(shape.count()))),
         center(draw.vector(shape.c)),
         scale(draw.vector(shape.c)),
@@ -52,19 +54,23 @@ struct Operands {
         second_sum(draw.vector(shape.c)),
         workspace(std::vector<std::uint8_t>(kConvWorkspaceBytes)) {}
 
-  void run(const ConvPlan& plan) {
+  /// A residual stands where the result will, or apart.
+  void run(const ConvPlan& plan, bool in_place) {
     result.poison(), first_sum.poison(), second_sum.poison();
+    if (in_place) result.here = old.here, result.send();
     Stream stream{Backend::cuda, nullptr};
     plan.run({.first = first.data(),
               .second = second.data(),
               .result = result.data(),
               .workspace = workspace.data(),
+              .residual = in_place ? result.data() : old.data(),
               .sums = {.center = center.data(),
                        .first = first_sum.data(),
                        .second = second_sum.data(),
                        .x = x.data(),
                        .scale = scale.data(),
-                       .shift = shift.data()}},
+                       .shift = shift.data(),
+                       .y = y.data()}},
              stream);
     check_cuda(cudaDeviceSynchronize(), "a convolution with sums");
     result.fetch(), first_sum.fetch(), second_sum.fetch();
@@ -73,7 +79,7 @@ struct Operands {
   bool forward;
   Shape shape;  // of the result
   Draw draw;
-  Mirror<std::uint16_t> first, second, x, result;
+  Mirror<std::uint16_t> first, second, x, y, old, result;
   Mirror<float> center, scale, shift, first_sum, second_sum;
   Mirror<std::uint8_t> workspace;
 };
@@ -97,8 +103,10 @@ void check_channel(const Operands& o, ConvSums sums, std::size_t c,
       continue;
     }
     const double x = value_of(o.x.here[i]);
-    if (x * o.scale.here[c] + o.shift.here[c] <= 0 && value != 0)
-      faults.push_back(fmt::format("value {} passed the mask", i));
+    const bool masked = sums == ConvSums::gradients_by_y
+                            ? value_of(o.y.here[i]) <= 0
+                            : x * o.scale.here[c] + o.shift.here[c] <= 0;
+    if (masked && value != 0) faults.push_back(fmt::format("value {} passed the mask", i));
     first.add(value), second.add(value * (x - center));
   }
   // A square is off by twice its value.
@@ -125,7 +133,7 @@ std::vector<std::string> faults_in_sums(const ConvProblem& problem, const ConvPl
   Floats first, second;
   int others = 0;
   for (int i = 0; i < runs; ++i) {
-    o.run(plan);
+    o.run(plan, problem.epilogue.residual && i > 0);
     if (i == 0) result = o.result.here, first = o.first_sum.here, second = o.second_sum.here;
     if (!same_bits(result, o.result.here) || !same_bits(first, o.first_sum.here) ||
         !same_bits(second, o.second_sum.here))

@@ -10,7 +10,8 @@
 namespace fjord::cuda {
 
 /// Runs a plan of a problem of bf16 with ConvSums on the card present. Empty when every run stored
-/// the same bits, and sums of what it stored.
+/// the same bits, and sums of what it stored. The first run's residual is apart from the result,
+/// the others' is where the result will be.
 std::vector<std::string> faults_in_sums(const ConvProblem& problem, const ConvPlan& plan, int runs);
 /// The same of the library's own plan.
 std::vector<std::string> faults_in_sums(const ConvProblem& problem, int runs);
