@@ -29,11 +29,15 @@ enum class ConvMath : std::uint8_t { exact, tf32, bf16 };
 /// (--exact), whose rounding errors are several times smaller than Winograd's.
 enum class ConvAlgorithm : std::uint8_t { any, direct };
 
-/// Leave to time the candidates on the card, for those who prefer speed to equal bits on every
-/// machine. Off unless asked for; what was found is kept in `folder` (none: in memory alone).
+/// What those may have who prefer speed to equal bits. Off unless asked for.
 struct ConvTuning {
+  /// The candidates are timed on the card; what was found is kept in `folder` (none: in memory
+  /// alone). Bits are equal where choices are.
   bool timed = false;
-  std::string folder;
+  std::string folder = {};
+  /// A card's library adds up what batch normalisation wants while it makes a convolution's result,
+  /// where it can: in an order of its own, so that not even two runs need have equal bits.
+  bool library_sums = false;
 };
 
 /// Everything the choice of an implementation may depend on. Never a timing (without tuning), never

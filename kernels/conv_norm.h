@@ -24,6 +24,8 @@ struct ConvNormShape {
   bool moments = false;
   /// Whether backward-filter makes dy first: see ConvNormGradient.
   bool makes_dy = false;
+  /// Whether backward-data is given what x's normalisation made, to find act's mask.
+  bool masked_by_y = false;
 };
 
 /// Absent tensors are absent.
@@ -31,6 +33,7 @@ struct ConvNormInputs {
   In x = {}, low = {}, skip = {};  // x, or low and skip
   In weight = {}, bias = {};       // not for their own gradients
   In scale = {}, shift = {};       // of `normalized`: f32, a value for each channel of x, or low
+  In center = {};                  // where y's means are expected: f32; absent: at 0
 };
 
 struct ConvNormForward {
@@ -38,6 +41,7 @@ struct ConvNormForward {
   std::size_t scratch_bytes = 0;
   std::function<void(const ConvNormInputs&, Out y, Out mean, Out variance, void* scratch, Stream&)>
       run;
+  bool reads_center = false;  // without it `center` may be left out
 };
 
 /// What batch normalisation's backward pass reads beside its gradient: see
@@ -90,7 +94,7 @@ inline Kernel<const ConvNormShape&, ConvNormForward&> prepare_conv_norm_forward{
     "conv_norm_forward"};
 inline Kernel<const ConvNormShape&, ConvNormBackwardFilter&> prepare_conv_norm_backward_filter{
     "conv_norm_backward_filter"};
-/// Looks at conv, low, skip and act.
+/// Looks at conv, low, skip, act and masked_by_y.
 inline Kernel<const ConvNormShape&, ConvNormBackwardData&> prepare_conv_norm_backward_data{
     "conv_norm_backward_data"};
 

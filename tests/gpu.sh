@@ -41,6 +41,8 @@ if [ -z "$nvcc" ]; then
 fi
 export PATH=$PATH:${nvcc%/*}
 output=${output:-$build/gpu-results.md}
+repeats=20
+[ $quick = no ] || repeats=5
 mkdir -p "$build/log" "$(dirname "$output")"
 faults=0
 
@@ -124,16 +126,19 @@ check_goldens() {
   result goldens $status "$(grep -c '^| .* | [bft]' "$build/log/goldens") models and precisions; table below"
 }
 
-# Twenty runs of five steps must end in the same weights; so must one that replays no graph.
+# hashes_of NAME COUNT ARGUMENT...: so many runs of five steps, in log/NAME; their hashes, counted.
+hashes_of() {
+  local name=$1 count=$2 i
+  shift 2
+  for ((i = 0; i < count; ++i)); do steps "$@" 2>&1 || true; done >"$build/log/$name"
+  sed -nE 's/.*hash ([0-9a-f]+).*/\1/p' "$build/log/$name" | sort | uniq -c
+}
+
+# Twenty runs must end in the same weights; so must one that replays no graph.
 check_determinism() {
-  local precision repeats=20 i hashes plain
-  [ $quick = no ] || repeats=5
+  local precision hashes plain
   for precision in fp32 tf32 bf16 fp16; do
-    : >"$build/log/determinism-$precision"
-    for ((i = 0; i < repeats; ++i)); do
-      steps --precision $precision >>"$build/log/determinism-$precision" 2>&1 || true
-    done
-    hashes=$(sed -nE 's/.*hash ([0-9a-f]+).*/\1/p' "$build/log/determinism-$precision" | sort | uniq -c)
+    hashes=$(hashes_of determinism-$precision $repeats --precision $precision)
     [ "$(wc -l <<<"$hashes")" = 1 ] && [ "$(awk '{print $1}' <<<"$hashes")" = $repeats ]
     result "determinism $precision" $? "$repeats runs: $(awk '{printf "%s x %s ", $1, $2}' <<<"$hashes")"
     plain=$(steps --precision $precision --plain 2>&1 | tee "$build/log/graph-$precision" | sed -nE 's/.*hash ([0-9a-f]+).*/\1/p') || true
@@ -146,43 +151,57 @@ check_determinism() {
 # its gradients, which equal weights give, and the losses of the free steps behind. Under other
 # instruction sets the CPU differs from itself by 1e-7, 2e-5 and 8e-4 here; an update less is 2.5e-2.
 check_losses() {
-  local precision first free norm text
+  local precision
   run steps-cpu steps --cpu || true
-  for precision in fp32 tf32 bf16 fp16; do
-    first=3e-2 norm=5e-2 free=3e-2
-    [ $precision != fp32 ] || first=1e-5 norm=1e-3 free=1e-2
-    text=$(sed -n 1p "$build/log/determinism-$precision" | cat "$build/log/steps-cpu" - | awk -v first=$first -v norm=$norm -v free=$free '
-      function off(a, b) { return b == 0 ? 1e30 : (a > b ? a - b : b - a) / (b < 0 ? -b : b) }
-      # The values behind a word, as value[line, word, 1..]; returns how many.
-      function take(word, i, n, on) {
-        for (i = 1; i <= NF; ++i)
-          if ($i == word) on = 1
-          else if (on && $i ~ /^-?[0-9]/) value[NR, word, ++n] = $i + 0
-          else on = 0
-        return n + 0
-      }
-      { losses[NR] = take("losses"); norms[NR] = take("norms") }
-      END {
-        if (NR != 2 || losses[1] < 2 || losses[1] != losses[2] || norms[1] < 1 || norms[1] != norms[2]) {
-          print "no losses to compare"; exit 1
-        }
-        loss_off = off(value[2, "losses", 1], value[1, "losses", 1])
-        norm_off = off(value[2, "norms", 1], value[1, "norms", 1])
-        for (i = 2; i <= losses[1]; ++i)
-          if ((now = off(value[2, "losses", i], value[1, "losses", i])) > worst) worst = now
-        printf "first loss off by %.1e (at most %s), its gradients'"'"' norm by %.1e (%s), the losses of %d free steps by %.1e (%s)\n",
-               loss_off, first, norm_off, norm, losses[1] - 1, worst, free
-        exit !(loss_off <= first && norm_off <= norm && worst <= free)
-      }')
-    result "losses $precision" $? "$text"
-  done
+  for precision in fp32 tf32 bf16 fp16; do compare_losses "losses $precision" $precision determinism-$precision; done
 }
 
-# The training step asks cuDNN for no sums until these runs agree: no fault if they do not.
+# compare_losses NAME PRECISION LOG: of the log's first run, as a row of the table.
+compare_losses() {
+  local first=3e-2 norm=5e-2 free=3e-2 text
+  [ $2 != fp32 ] || first=1e-5 norm=1e-3 free=1e-2
+  text=$(sed -n 1p "$build/log/$3" | cat "$build/log/steps-cpu" - | awk -v first=$first -v norm=$norm -v free=$free '
+    function off(a, b) { return b == 0 ? 1e30 : (a > b ? a - b : b - a) / (b < 0 ? -b : b) }
+    # The values behind a word, as value[line, word, 1..]; returns how many.
+    function take(word, i, n, on) {
+      for (i = 1; i <= NF; ++i)
+        if ($i == word) on = 1
+        else if (on && $i ~ /^-?[0-9]/) value[NR, word, ++n] = $i + 0
+        else on = 0
+      return n + 0
+    }
+    { losses[NR] = take("losses"); norms[NR] = take("norms") }
+    END {
+      if (NR != 2 || losses[1] < 2 || losses[1] != losses[2] || norms[1] < 1 || norms[1] != norms[2]) {
+        print "no losses to compare"; exit 1
+      }
+      loss_off = off(value[2, "losses", 1], value[1, "losses", 1])
+      norm_off = off(value[2, "norms", 1], value[1, "norms", 1])
+      for (i = 2; i <= losses[1]; ++i)
+        if ((now = off(value[2, "losses", i], value[1, "losses", i])) > worst) worst = now
+      printf "first loss off by %.1e (at most %s), its gradients'"'"' norm by %.1e (%s), the losses of %d free steps by %.1e (%s)\n",
+             loss_off, first, norm_off, norm, losses[1] - 1, worst, free
+      exit !(loss_off <= first && norm_off <= norm && worst <= free)
+    }')
+  result "$1" $? "$text"
+}
+
+# The default step asks cuDNN for no sums until these runs agree: no fault if they do not.
 check_sums() {
   local verdict="the same bits in 20 runs, and right"
   run fused-sums "$(bin plans/test_cuda_plans)" '--test-case=fused sums*20 runs*' || verdict="others, or wrong (log/fused-sums)"
   result "cuDNN's own sums" 0 "$verdict"
+}
+
+# Training that does ask for them (FJORD_CUDNN_SUMS=1) is held to the CPU; its bits are told.
+check_summing_steps() {
+  local precision hashes
+  for precision in bf16 fp16; do
+    hashes=$(hashes_of "cuDNN's-sums-$precision" $repeats --precision $precision --sums)
+    [ "$(awk '{runs += $1} END {print runs + 0}' <<<"$hashes")" = $repeats ]
+    result "cuDNN's sums $precision" $? "$repeats runs ended in $(grep -c . <<<"$hashes") sets of weights"
+    compare_losses "losses with cuDNN's sums $precision" $precision "cuDNN's-sums-$precision"
+  done
 }
 
 # What cuBLASLt suggests for products, which are chosen among where plans are timed.
@@ -259,6 +278,26 @@ time_tuned() {
   echo "Chosen: $(cat "$build"/cache/fjord/conv-plans-*.json 2>/dev/null | grep -oE '"(engine|cublasLt|apart)"' | sort | uniq -c | awk '{print $1, $2}' | paste -sd ',')."
 }
 
+# What cuDNN's sums gain, by rule and timed.
+time_sums() {
+  local encoder ask json
+  rm -rf "$build/cache"
+  echo
+  echo "## Sums of batch normalisation by hand and by cuDNN (FJORD_CUDNN_SUMS=1), training, 512x512, batch 8, bf16"
+  echo
+  echo "| encoder | by hand, ms | cuDNN's, ms | cuDNN's and timed, ms |"
+  echo "|---|---|---|---|"
+  for encoder in resnet34 resnet50; do
+    printf '| %s |' $encoder
+    for ask in "" "FJORD_CUDNN_SUMS=1" "FJORD_CUDNN_SUMS=1 FJORD_CUDNN_TUNE=1"; do
+      # shellcheck disable=SC2086
+      json=$(export XDG_CACHE_HOME=$build/cache $ask; bench train --encoder $encoder --size 512 --batch 8 --precision bf16 --steps 50 --warmup 10 2>"$build/log/sums") || json=''
+      printf ' %s |' "$(number median_ms <<<"$json")"
+    done
+    echo
+  done
+}
+
 # PyTorch in turns with fjord: eager with mixed precision, then compiled.
 time_peers() {
   local turn mode json
@@ -326,11 +365,12 @@ check_goldens
 check_determinism
 check_losses
 check_sums
+check_summing_steps
 check_products
 check_sanitizer
 { echo; echo "## Goldens"; echo; grep '^|' "$build/log/goldens"; } | table
 say "times"
-{ time_fjord; time_tuned; time_peers; time_tensorrt; } | table
+{ time_fjord; time_tuned; time_sums; time_peers; time_tensorrt; } | table
 { echo; echo "## Registers, spills, occupancy, instructions"; echo; grep '^|' "$build/log/compiled-kernels"; } | table >/dev/null
 say "written to $output: $faults checks failed"
 [ "$faults" -eq 0 ]

@@ -61,33 +61,48 @@ Activations activations_of(const ComputeFlags& flags) {
   return flags.memory == "low" ? Activations::recomputed : Activations::kept;
 }
 
+namespace {
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+// Whether a variable is 1; `what` it is then to do.
+bool asked(const char* name, const char* what) {
+  const std::string value = variable(name);
+  if (value == "1") return true;
+  if (value.empty() || value == "0") return false;
+  throw Error(ExitCode::usage, "environment", fmt::format("{}={}", name, printable(value)),
+              fmt::format("it is 1 {}, 0 or unset not to", what), "set it to 1 or unset it");
+}
+
+}  // namespace
+
 ConvTuning tuning_of_environment() {
-  const auto variable = [](const char* name) -> std::string {
-    const char* value = std::getenv(name);
-    return value ? value : "";
-  };
-  const std::string asked = variable("FJORD_CUDNN_TUNE");
-  if (asked.empty() || asked == "0") return {};
-  if (asked != "1")
-    throw Error(ExitCode::usage, "environment", "FJORD_CUDNN_TUNE=" + printable(asked),
-                "it is 1 to time convolutions on the card, 0 or unset not to",
-                "set it to 1 or unset it");
+  ConvTuning tuning{
+      .timed = asked("FJORD_CUDNN_TUNE", "to time convolutions on the card"),
+      .library_sums = asked("FJORD_CUDNN_SUMS", "to let cuDNN add up for batch normalisation")};
   const std::string cache = variable("XDG_CACHE_HOME"), home = variable("HOME");
-  return {.timed = true,
-          .folder = !cache.empty()  ? cache + "/fjord"
-                    : !home.empty() ? home + "/.cache/fjord"
-                                    : ""};
+  if (tuning.timed && !cache.empty())
+    tuning.folder = cache + "/fjord";
+  else if (tuning.timed && !home.empty())
+    tuning.folder = home + "/.cache/fjord";
+  return tuning;
 }
 
 void start_card() {
   const ConvTuning tuning = tuning_of_environment();
   enable_cuda();
   say("device: {}", device(Backend::cuda).name());
-  if (!tuning.timed) return;
   set_conv_tuning(tuning);
-  say("convolutions: timed on this card (FJORD_CUDNN_TUNE=1){}; another choice gives other last "
-      "bits",
-      tuning.folder.empty() ? "" : ", kept in " + printable(tuning.folder));
+  if (tuning.timed)
+    say("convolutions: timed on this card (FJORD_CUDNN_TUNE=1){}; another choice gives other last "
+        "bits",
+        tuning.folder.empty() ? "" : ", kept in " + printable(tuning.folder));
+  if (tuning.library_sums)
+    say("batch normalisation: summed up by cuDNN where it can (FJORD_CUDNN_SUMS=1); two runs may "
+        "differ in their last bits");
 }
 
 void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {

@@ -31,8 +31,9 @@ Compute start_compute(const CommonFlags& common, const ComputeFlags& flags);
 void start_card();
 
 /// FJORD_CUDNN_TUNE=1: convolutions are timed on the card, once a card and version of cuDNN; what
-/// was found is kept in fjord/ under XDG_CACHE_HOME, or ~/.cache. Off when unset, empty or 0;
-/// throws Error{usage} for anything else.
+/// was found is kept in fjord/ under XDG_CACHE_HOME, or ~/.cache. FJORD_CUDNN_SUMS=1: cuDNN adds up
+/// what batch normalisation wants. Each is off when unset, empty or 0; throws Error{usage} for
+/// anything else.
 ConvTuning tuning_of_environment();
 
 }  // namespace fjord

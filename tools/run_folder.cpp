@@ -190,6 +190,7 @@ void RunFolder::write_environment(const RunDevice& device) const {
   if (!device.card.empty()) {
     object["card"] = device.card;
     object["convolutions"] = device.timed_convolutions ? "timed" : "by rule";
+    object["sums"] = device.library_sums ? "cuDNN's" : "hand-written";
   }
   write_file_atomically(
       path_ / "environment.json",

@@ -17,6 +17,7 @@ struct RunDevice {
   std::string isa, backend, card;  // card: empty on the CPU
   std::string precision;
   bool timed_convolutions = false;  // chosen by FJORD_CUDNN_TUNE
+  bool library_sums = false;        // chosen by FJORD_CUDNN_SUMS
 };
 
 /// An open run: locked until destroyed, so that no second program trains in it.

@@ -136,11 +136,13 @@ void start_again(TrainSettings& settings) {
 
 RunDevice device_of(const TrainSettings& settings) {
   const bool card = settings.common.device == to_string(Backend::cuda);
+  const ConvTuning tuning = card ? tuning_of_environment() : ConvTuning{};
   return {.isa = settings.common.isa,
           .backend = settings.common.device,
           .card = card ? device(Backend::cuda).name() : "",
           .precision = *settings.compute.precision,
-          .timed_convolutions = card && tuning_of_environment().timed};
+          .timed_convolutions = tuning.timed,
+          .library_sums = tuning.library_sums};
 }
 
 void describe(const RunFolder& folder, const TrainSettings& settings, int argc, char** argv) {

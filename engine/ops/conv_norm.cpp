@@ -43,6 +43,18 @@ ConvNormInputs inputs_of(const Net& net, const ConvNorm& c) {
   return t;
 }
 
+// As the backend has it: a normalisation that it does not read through is applied before.
+ConvNormForward forward(const Net& net, ConvNorm& c) {
+  ConvNormForward pass;
+  Stream stream = fjord::stream(net.tape->options.backend);
+  prepare_conv_norm_forward(c.shape, pass, stream);
+  if (pass.run || !(c.shape.normalized && c.shape.moments)) return pass;
+  c.shape.normalized = false;
+  c.shape.act = Act::none;
+  prepare_conv_norm_forward(c.shape, pass, stream);
+  return pass;
+}
+
 // Without `run` where nothing is read through or made, or the backend has no such pass.
 ConvNormBackwardFilter backward_filter(const Net& net, const ConvNorm& c, Tensor weight,
                                        bool makes_dy) {
@@ -63,23 +75,21 @@ ConvNormBackwardFilter backward_filter(const Net& net, const ConvNorm& c, Tensor
 std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
                                          const ConvSources& sources, Tensor weight, Tensor bias,
                                          Tensor y, NormBehind& behind) {
-  const ConvNorm c{shape_of(conv, sources, bool(behind.mean)), sources};
-  const Backend backend = net.tape->options.backend;
+  ConvNorm c{shape_of(conv, sources, bool(behind.mean)), sources};
   if (net.declaring() || !(c.shape.normalized || c.shape.moments) ||
-      !prepare_conv_norm_forward.filled(backend))
+      !prepare_conv_norm_forward.filled(net.tape->options.backend))
     return {};
-  ConvNormForward pass;
-  Stream stream = fjord::stream(backend);
-  prepare_conv_norm_forward(c.shape, pass, stream);
+  ConvNormForward pass = forward(net, c);
   if (!pass.run) return {};
   ConvNormInputs t = inputs_of(net, c);
   t.weight = in(weight);
   t.bias = in(bias);
+  if (pass.reads_center) t.center = in(behind.center());
   const Tensor mean = behind.mean, variance = behind.variance;
   const Tensor space = net.scratch(pass.scratch_bytes);
   net.record_step({sources.low ? "upsample_conv_forward" : "conv_forward", net.path,
                    slots_of({t.x.buffer, t.low.buffer, t.skip.buffer, weight.slot, bias.slot,
-                             t.scale.buffer, t.shift.buffer}),
+                             t.scale.buffer, t.shift.buffer, t.center.buffer}),
                    slots_of({y.slot, mean.slot, variance.slot, space.slot}),
                    [=, run = std::move(pass.run)](Stream& s) {
                      run(t, out(y), out(mean), out(variance), data_of(space), s);
@@ -126,9 +136,11 @@ void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor d
   shape.act = d->act;
   d->sum_gradient = [=, at = net.tape->steps.size() - 1](const NormGradientInputs& norm,
                                                          const NormGradientOutputs& to) {
+    ConvNormShape own = shape;
+    own.masked_by_y = bool(norm.y);
     ConvNormBackwardData pass;
     Stream stream = fjord::stream(backend);
-    prepare_conv_norm_backward_data(shape, pass, stream);
+    prepare_conv_norm_backward_data(own, pass, stream);
     if (!pass.run) return false;
     const Tensor space = net.scratch(pass.scratch_bytes);
     Step& step = net.tape->steps[at];

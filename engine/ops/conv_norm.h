@@ -18,6 +18,8 @@ struct NormBehind {
   /// Records the convolution's backward passes from the gradient behind the normalisation, of which
   /// the first of them makes the result's. Empty where it cannot.
   std::function<void(const ConvNormGradient&)> backward = {};
+  /// The running mean, near which the result's is: parameters are made in order, so when asked for.
+  std::function<Tensor()> center = {};
 };
 
 /// conv2d that does so where the backend can.

@@ -10,6 +10,10 @@ struct Affine {
   Tensor gamma, beta, scale, shift;  // scale and shift are what the apply pass multiplies and adds
 };
 
+Tensor running_mean_in(const Net& net, std::int64_t channels) {
+  return net.statistic("running_mean", channels, Init::zeros);
+}
+
 // One value a channel: of this run, or kept with the weights that it follows from.
 Tensor vector_of(const Net& net, Tensor x, std::string_view name) {
   const Shape channels{1, 1, 1, x.c()};
@@ -131,7 +135,9 @@ Tensor running_statistics_norm(const Net& net, Tensor x, Affine affine, Tensor r
 NormBehind norm_behind(const Net& net, std::int64_t channels) {
   if (!net.training()) return {};
   const Shape vector{1, 1, 1, channels};
-  return {net.exact_tensor(vector, "mean"), net.exact_tensor(vector, "variance")};
+  return {.mean = net.exact_tensor(vector, "mean"),
+          .variance = net.exact_tensor(vector, "variance"),
+          .center = [=] { return running_mean_in(net, channels); }};
 }
 
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
@@ -151,7 +157,7 @@ Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const NormBehind&
         to_string(x.shape()));
   Affine affine{net.vector("weight", x.c(), Init::ones), net.vector("bias", x.c(), Init::zeros),
                 vector_of(net, x, "scale"), vector_of(net, x, "shift")};
-  Tensor running_mean = net.statistic("running_mean", x.c(), Init::zeros);
+  Tensor running_mean = running_mean_in(net, x.c());
   Tensor running_var = net.statistic("running_var", x.c(), Init::ones);
   Tensor batches = net.counter("num_batches_tracked");
   const Tensor y =
@@ -173,7 +179,7 @@ std::optional<Tensor> conv_bn_inference(const Net& net, Tensor x, const ConvBnAc
   const std::int64_t channels = options.conv.channels;
   const FoldedNorm norm{norm_net.vector("weight", channels, Init::ones),
                         norm_net.vector("bias", channels, Init::zeros),
-                        norm_net.statistic("running_mean", channels, Init::zeros),
+                        running_mean_in(norm_net, channels),
                         norm_net.statistic("running_var", channels, Init::ones), options.norm};
   return conv_inference(
       conv_net, x, conv,

@@ -18,11 +18,21 @@ struct NormLayer {
   Act act = Act::relu;
   bool moments = true;
   bool bias = false;
-  bool winograd = false;  // by these passes, whatever the CPU's rule says
-  bool bf16 = false;      // with products of bf16, on CPUs that have them
+  bool winograd = false;      // by these passes, whatever the CPU's rule says
+  bool bf16 = false;          // with products of bf16, on CPUs that have them
+  bool library_sums = false;  // asked of a card
+  bool centered = true;       // and told where means are expected
+  /// Whether a card is to do it in 16 bits; nothing: as its library likes.
+  std::optional<bool> fused = {};
 };
 
 ConvNormShape conv_norm_shape(const NormLayer& layer, DType dtype, ConvMath math = ConvMath::exact);
+
+/// Makes a case of f32 one of library_sums: with values so small and round that all sums are exact,
+/// whatever their order.
+void ask_for_library_sums(OpCase& op_case, const NormLayer& layer);
+/// Throws where a card has not done what it is to do, or has what it is not to.
+void check_fused(bool done, const NormLayer& layer, DType dtype, const Stream& stream);
 
 OpCase norm_forward_case(const NormLayer& layer);
 /// How backward-filter makes dy of the gradient behind a normalisation: of which activation, and

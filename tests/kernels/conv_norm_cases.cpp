@@ -22,7 +22,8 @@ ConvNormShape conv_norm_shape(const NormLayer& l, DType dtype, ConvMath math) {
                            .conv = conv,
                            .bias = l.bias,
                            .dtype = dtype,
-                           .math = math},
+                           .math = math,
+                           .tuning = {.library_sums = l.library_sums}},
                   .normalized = l.normalized,
                   .act = l.act,
                   .moments = l.moments};
@@ -40,7 +41,8 @@ ConvNormInputs inputs_of(Operands& t) {
           .weight = t.in("weight"),
           .bias = t.in("bias"),
           .scale = t.in("scale"),
-          .shift = t.in("shift")};
+          .shift = t.in("shift"),
+          .center = t.in("center")};
 }
 
 // The implementation that the slot chooses, or on the CPU the Winograd one.
@@ -94,6 +96,7 @@ void run_forward(const NormLayer& l, Operands& t, Stream& stream) {
   };
   const Out mean = vector("mean"), variance = vector("variance");
   const auto pass = prepared(prepare_conv_norm_forward, l, s, stream, winograd_norm_forward);
+  check_fused(bool(pass.run), l, s.conv.dtype, stream);
   if (pass.run) {
     void* scratch = t.scratch(pass.scratch_bytes);
     pass.run(inputs, t.out("y"), mean, variance, scratch, stream);
@@ -201,6 +204,7 @@ OpCase norm_forward_case(const NormLayer& l) {
     c.tensors.push_back(write("variance", {1, 1, 1, l.outputs}));
   }
   c.run = [l](Operands& t, Stream& stream) { run_forward(l, t, stream); };
+  if (l.library_sums) ask_for_library_sums(c, l);
   return c;
 }
 

@@ -90,25 +90,28 @@ void run_case(const NormLayer& l, const NormGradients& g, Operands& t, Stream& s
                                 .mean = t.in("mean"),
                                 .inv_std = t.in("inv_std"),
                                 .act = l.act};
-  const NormGradientOutputs to{t.temporary("sums", {1, 1, 2, l.x.c}, t.dtype("dz")),
-                               between(t, "dgamma", g.mode, stream),
-                               between(t, "dbeta", g.mode, stream)};
-  if (stream.backend != Backend::cpu) return run_plain(s, norm, to, t, stream);
+  NormGradientOutputs to{t.out("sums"), t.out("dgamma"), t.out("dbeta")};
+  if (!l.library_sums)
+    to = {t.temporary("sums", {1, 1, 2, l.x.c}, t.dtype("dz")),
+          between(t, "dgamma", g.mode, stream), between(t, "dbeta", g.mode, stream)};
+  if (stream.backend == Backend::reference) return run_plain(s, norm, to, t, stream);
+  s.masked_by_y = g.masked;
   ConvNormBackwardData pass;
-  if (l.winograd)
+  if (l.winograd && stream.backend == Backend::cpu)
     pass = winograd_norm_backward_data(s);
   else
     prepare_conv_norm_backward_data(s, pass, stream);
+  check_fused(bool(pass.run), l, s.conv.dtype, stream);
   if (!pass.run) return run_plain(s, norm, to, t, stream);
   void* scratch = t.scratch(pass.scratch_bytes);
   pass.run(t.in("dy"), t.in("weight"), norm, t.out("dz"), t.out("dskip"), to, scratch, stream);
-  check_sums(norm, to, {t.out("dz").buffer}, t.in("old"));
+  if (!l.library_sums) check_sums(norm, to, {t.out("dz").buffer}, t.in("old"));
 }
 
 }  // namespace
 
-// In f32 alone, as the others. Sums are not compared with the reference's, of a dz that differs by
-// rounding: they cancel.
+// In f32 alone, as the others, but for a library's sums. Sums are not compared with the
+// reference's, of a dz that differs by rounding: they cancel; but for those that are exact.
 OpCase norm_backward_data_case(const NormLayer& l, const NormGradients& g) {
   const ConvNormShape s = conv_norm_shape(l, DType::f32, ConvMath::exact);
   const Shape x = l.through ? s.low : s.conv.x, vector{1, 1, 1, x.c};
@@ -130,6 +133,10 @@ OpCase norm_backward_data_case(const NormLayer& l, const NormGradients& g) {
   if (g.masked) c.tensors.push_back(read("y", x));
   if (l.skip > 0 && g.skip_mode) c.tensors.push_back(write("dskip", s.skip, *g.skip_mode));
   c.run = [l, g](Operands& t, Stream& stream) { run_case(l, g, t, stream); };
+  if (!l.library_sums) return c;
+  c.tensors.push_back(write("sums", {1, 1, 2, x.c}));
+  for (const char* name : {"dgamma", "dbeta"}) c.tensors.push_back(write(name, vector, g.mode));
+  ask_for_library_sums(c, l);
   return c;
 }
 

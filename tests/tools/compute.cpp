@@ -46,6 +46,24 @@ TEST_CASE("convolutions are timed only where FJORD_CUDNN_TUNE is 1; where choice
   CHECK(folder_of("", nullptr) == "");
 }
 
+TEST_CASE("cuDNN's sums are taken only where FJORD_CUDNN_SUMS is 1, with timing or without") {
+  for (const char* off : {static_cast<const char*>(nullptr), "", "0"}) {
+    const Variable asked("FJORD_CUDNN_SUMS", off);
+    CHECK(!tuning_of_environment().library_sums);
+  }
+  {
+    const Variable asked("FJORD_CUDNN_SUMS", "2");
+    CHECK_THROWS_WITH_AS(tuning_of_environment(),
+                         doctest::Contains("error[E-environment] FJORD_CUDNN_SUMS=2"), Error);
+  }
+  const Variable asked("FJORD_CUDNN_SUMS", "1");
+  for (const char* timed : {"0", "1"}) {
+    const Variable timing("FJORD_CUDNN_TUNE", timed);
+    CHECK(tuning_of_environment().library_sums);
+    CHECK(tuning_of_environment().timed == (timed == std::string_view("1")));
+  }
+}
+
 TEST_CASE("what is set reaches every tape, and convolutions from there") {
   const auto options = [] { return tape_options(Backend::cpu, Precision::fp32, Mode::eval); };
   CHECK(!options().tuning.timed);

@@ -1,6 +1,7 @@
 // cuda_steps: a short training run on a card, as one line: loss, hash of all weights, milliseconds
 // a step, every step's loss and the gradients' norm. Equal commands must print equal hashes; so
-// must --plain, which replays no graph. --cpu is what the losses and norms are compared with.
+// must --plain, which replays no graph. --cpu is what the losses and norms are compared with. With
+// --sums cuDNN adds up for batch normalisation: whether hashes are equal then is the question.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -36,6 +37,8 @@ Settings settings_of(const std::vector<std::string>& arguments) {
     const std::string& name = arguments[i];
     if (name == "--plain")
       s.plan.check = true;
+    else if (name == "--sums")
+      set_conv_tuning({.library_sums = true});
     else if (name == "--cpu")
       s.backend = Backend::cpu, s.precision = Precision::fp32;
     else if (name == "--precision")

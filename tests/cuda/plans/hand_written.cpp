@@ -1,5 +1,6 @@
 // The backend's kernels around a library's convolutions, for a program that plans and never runs;
 // and no tail kernels, so that the library is asked about every layer.
+#include "kernels/cuda/conv_sums.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/tail.h"
@@ -27,6 +28,13 @@ void fold_split_filter(In, In, FilterParts, DType, void*, void*, Stream&) {
 void channel_sums(Typed, Shape, Out, Stream&) { throw_unplanned("channel_sums"); }
 void split_filter(Typed, FilterParts, void*, void*, Stream&) { throw_unplanned("split_filter"); }
 void join_filter(Typed, Typed, FilterParts, Out, Stream&) { throw_unplanned("join_filter"); }
+
+void moments_of_sums(const ConvSumOperands&, std::int64_t, Out, Out, Stream&) {
+  throw_unplanned("moments_of_sums");
+}
+void gradients_of_sums(const ConvSumOperands&, In, const NormGradientOutputs&, Stream&) {
+  throw_unplanned("gradients_of_sums");
+}
 
 FilterPacking TailPass::packing() const { throw_unplanned("tail"); }
 std::size_t TailPass::packed_bytes() const { throw_unplanned("tail"); }

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "kernels/cuda/conv_norm_library.h"
 #include "kernels/cuda/conv_rule.h"
 #include "kernels/cuda/conv_split.h"
 #include "kernels/cuda/cudnn_engines.h"
@@ -115,7 +116,38 @@ void ask_zoo(Count& count) {
   }
 }
 
+// What a training step that asks for sums asks of each layer.
+void ask_training_step(Count& count) {
+  for (const ZooConv& conv : zoo_convolutions()) {
+    ConvNormShape shape{.conv = conv.shape, .act = Act::relu, .moments = true};
+    shape.conv.dtype = DType::bf16;
+    CHECK(!moments_problem(shape));
+    CHECK(!gradients_problem(shape));
+    shape.conv.tuning.library_sums = true;
+    if (const auto problem = moments_problem(shape))
+      count.ask(conv.layer, *problem, problem->epilogue);
+    for (const Write write : {Write::store, Write::add})
+      for (const bool by_y : {false, true}) {
+        shape.conv.write = write;
+        shape.masked_by_y = by_y;
+        if (const auto problem = gradients_problem(shape))
+          count.ask(conv.layer, *problem, problem->epilogue);
+      }
+  }
+}
+
 }  // namespace
+
+TEST_CASE("every sum that a training step asks for can be fused") {
+  if (!driver_is_there()) return;
+  for (const char* card : {"a100", "h200"})
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      if (dtype == DType::f16 && !std::getenv("FJORD_PLANS")) continue;
+      Count count(card, dtype);
+      ask_training_step(count);
+      count.report();
+    }
+}
 
 TEST_CASE(
     "sums for batch normalisation can be fused into every convolution but strided gradients") {
@@ -164,8 +196,11 @@ TEST_CASE("fused sums have the same bits in 20 runs on a card") {
                         .epilogue = kMoments};
     CHECK(faults_in_sums(problem, 20) == std::vector<std::string>{});
     problem.pass = ConvPass::backward_data;
-    problem.epilogue = kGradients;
-    CHECK(faults_in_sums(problem, 20) == std::vector<std::string>{});
+    for (const ConvSums sums : {ConvSums::gradients, ConvSums::gradients_by_y})
+      for (const bool added : {false, true}) {
+        problem.epilogue = {.residual = added, .sums = sums};
+        CHECK(faults_in_sums(problem, 20) == std::vector<std::string>{});
+      }
   }
 }
 

@@ -41,17 +41,18 @@ Words training(const fs::path& data, const fs::path& out) {
                       "--exact",         "--json",      "-"};
 }
 
-/// Runs that several cases look at: by the CPU, by the card as it is and in fp32.
+/// Runs that several cases look at: by the CPU, by the card as it is, in fp32, with cuDNN's sums.
 struct Runs {
   Runs() : data(tiny_data(folder.path)) {
     outcomes.push_back(run(training(data, folder / "cpu") + Words{"--device", "cpu"}));
     by_card("card", {});
     by_card("fp32", {"--precision", "fp32"});
+    by_card("sums", {}, {"FJORD_CUDNN_SUMS=1"});
   }
-  void by_card(const std::string& name, const Words& flags) {
+  void by_card(const std::string& name, const Words& flags, const Words& environment = {}) {
     outcomes.push_back(
         with_driver(training(data, folder / name) + Words{"--device", "cuda"} + flags,
-                    {"FJORD_EMULATED_KERNELS=" + kernels(name).string()}));
+                    environment + Words{"FJORD_EMULATED_KERNELS=" + kernels(name).string()}));
   }
   fs::path kernels(const std::string& name) const { return folder / (name + ".kernels"); }
 
@@ -147,6 +148,22 @@ TEST_CASE("training on a card: bf16 unless told otherwise, and said; losses are 
     CHECK(worst(name, "cpu", "metrics.csv", "val_loss") <= bound);
   }
   CHECK(worst("card", "fp32", "steps.csv", "loss") > 0);
+}
+
+TEST_CASE("with FJORD_CUDNN_SUMS=1 the library adds up, which is said and recorded") {
+  const Outcome& sums = runs().outcomes[3];
+  REQUIRE_MESSAGE(sums.code == 0, sums.err);
+  CHECK(says(sums, "batch normalisation: summed up by cuDNN where it can (FJORD_CUDNN_SUMS=1)"));
+  CHECK(!says(runs().outcomes[1], "summed up by cuDNN"));
+  for (const auto& [name, who] :
+       {std::pair("card", "hand-written"), std::pair("sums", "cuDNN's")}) {
+    const auto environment =
+        nlohmann::json::parse(read_text(runs().folder / name / "environment.json"));
+    CHECK(environment.at("sums") == who);
+    const bool launched = read_text(runs().kernels(name)).find("sums_to_") != std::string::npos;
+    CHECK(launched == (name == std::string_view("sums")));
+  }
+  CHECK(worst("sums", "cpu", "steps.csv", "loss") <= 3e-2);
 }
 
 TEST_CASE("evaluating and predicting on a card give what the CPU gives") {
