@@ -22,11 +22,14 @@ struct LibrarySums {
 };
 
 /// A recorded step of a U-Net; of its steps no more than names may be read.
-std::vector<Step> recorded(const std::string& encoder, Shape image) {
+std::vector<Step> recorded(const std::string& encoder, Shape image,
+                           Activations activations = Activations::kept) {
   const Model model = model_of({.encoder = encoder});
   Parameters parameters;
   declare_parameters(parameters, model, 3, 1, Backend::cuda);
-  Tape tape(parameters, tape_options(Backend::cuda, Precision::bf16, Mode::train));
+  TapeOptions options = tape_options(Backend::cuda, Precision::bf16, Mode::train);
+  options.activations = activations;
+  Tape tape(parameters, options);
   const Net net{&tape, ""};
   const Tensor logits = model(net, net.resident(image, DType::bf16, "image"));
   const Tensor label = net.resident({image.n, image.h, image.w, 1}, DType::u8, "label");
@@ -78,6 +81,20 @@ TEST_CASE("which convolutions of a step the library adds up beside") {
                                     std::pair("batch_norm_backward_reduce", n.gradients)})
       CHECK(count(plain, op) - count(steps, op) == taken);
   }
+}
+
+TEST_CASE("what reads the running mean is not made again once that has moved on") {
+  enable_backends();
+  const auto convolutions_again = [](bool summing) {
+    const auto steps = recorded("resnet18", {8, 256, 256, 3}, Activations::recomputed);
+    return std::ranges::count_if(steps, [&](const Step& step) {
+      return step.again && step.op == std::string_view("conv_forward") &&
+             step.implementation.starts_with("library sums: ") == summing;
+    });
+  };
+  CHECK(convolutions_again(false) > 0);
+  const LibrarySums on;
+  CHECK(convolutions_again(true) == 0);
 }
 
 TEST_CASE("losses with the library's sums are those of the hand-written ones and of the CPU") {
