@@ -60,6 +60,17 @@ TEST_CASE("sums beside a convolution are of what it stored, the same on every ru
       }
 }
 
+TEST_CASE("where plans are timed, sums are of a plan that adds up, also beside a product") {
+  ConvProblem problem = problem_with(cuda::ConvPass::forward, ConvSums::moments);
+  problem.filter = {8, 1, 1, 12};
+  problem.conv = {.kernel = 1, .padding = 0};
+  const ConvTuning both{.timed = true, .library_sums = true};
+  CHECK(cuda::faults_in_sums(problem, *cuda::plan_conv(problem, both), 2) ==
+        std::vector<std::string>{});
+  problem.epilogue = {};
+  CHECK(cuda::plan_conv(problem, both)->engine != "stand-in");
+}
+
 TEST_CASE("sums that are wrong, pass the mask or change from run to run are found") {
   const auto first = [](const ConvOperands& o) { return o.sums.first; };
   const auto second = [](const ConvOperands& o) { return o.sums.second; };
