@@ -181,19 +181,23 @@ __global__ void __launch_bounds__(FilterForm<inputs, outputs>::threads, 3)
                warp, lane);
 }
 
-// Three thread blocks on each of the H200's 132 processors, or fewer with eight tiles each, so that
-// partial sums cost little beside the images. The same on every card, because the number of partial
-// sums decides the bits of their sum.
-int filter_blocks(int tiles) { return std::min(tiles, std::clamp(tiles / 8, 132, 396)); }
+// Thread blocks along the tiles; each turn over the outputs has as many. Together three on each of
+// the H200's 132 processors, or fewer with eight tiles each, so that partial sums cost little
+// beside the images. The same on every card, because the number of partial sums decides the bits of
+// their sum.
+int filter_blocks(int tiles, int turns) {
+  return std::min(tiles, std::clamp(tiles / 8, 132 / turns, 396 / turns));
+}
 
 template <int inputs, int outputs>
 FilterPartials partials_of(const ConvShape& shape) {
   using Form = FilterForm<inputs, outputs>;
-  return {.inputs = inputs,
-          .outputs = static_cast<int>(shape.y.c),
-          .output_block = outputs,
-          .fragments = Form::fragments,
-          .rows = filter_blocks(tile_grid(shape.x, Form::rows).count())};
+  FilterPartials partials{.inputs = inputs,
+                          .outputs = static_cast<int>(shape.y.c),
+                          .output_block = outputs,
+                          .fragments = Form::fragments};
+  partials.rows = filter_blocks(tile_grid(shape.x, Form::rows).count(), partials.turns());
+  return partials;
 }
 
 template <class T, int inputs, int outputs>

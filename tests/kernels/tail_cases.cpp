@@ -31,6 +31,7 @@ std::vector<OpCase> tail_cases() {
   add({1, 8, 32, 16}, 8);
   // The filter's gradient: more tiles than thread blocks. Both: more than a thread block's first.
   add({140, 1, 1, 32}, 16);
+  add({40, 1, 1, 64}, 64);  // four turns share the thread blocks
   add_conv_layer(cases, {{2048, 1, 1, 16}, 2, same3, true}, {Write::store}, true);
   return cases;
 }
