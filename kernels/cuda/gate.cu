@@ -2,6 +2,8 @@
 // gradients.
 #include "kernels/gate.h"
 
+#include <bit>
+
 #include "kernels/cuda/channels.h"
 
 namespace fjord::cuda {
@@ -70,79 +72,104 @@ void sums(In a, In b, Out y, double factor, Stream& stream) {
   });
 }
 
-template <class T>
+template <class T, int W>
 __global__ void __launch_bounds__(kThreads)
-    scale_pixel_values(std::int64_t count, std::int64_t channels, const T* __restrict__ x,
+    scale_pixel_values(std::int64_t packs, std::int64_t groups, const T* __restrict__ x,
                        const T* __restrict__ s, T* __restrict__ y, bool add) {
   const std::int64_t first = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  for (std::int64_t i = first; i < count; i += std::int64_t{gridDim.x} * kThreads) {
-    Floats<1> value{{to_float(x[i]) * to_float(s[i / channels])}};
-    write_floats<1>(y + i, value, add);
+  for (std::int64_t i = first; i < packs; i += std::int64_t{gridDim.x} * kThreads) {
+    Floats<W> value = load_floats<W>(x + i * W);
+    const float factor = to_float(s[i / groups]);
+#pragma unroll
+    for (int k = 0; k < W; ++k) value[k] *= factor;
+    write_floats<W>(y + i * W, value, add);
   }
 }
 
 void scale_pixels(In x, In s, Out y, Stream& stream) {
   with_type(common_type("pixel_scale", x, s, y), [&]<class T>() {
-    const std::int64_t count = y.shape().count();
-    launch(scale_pixel_values<T>, blocks_for(count), kThreads, 0, stream, count, y.shape().c,
-           x.as<T>(), s.as<T>(), y.as<T>(), y.write == Write::add);
+    with_width<T>(y.shape().c, {x.as<T>(), y.as<T>()}, [&](auto width) {
+      constexpr int W = decltype(width)::value;
+      const std::int64_t packs = y.shape().count() / W;
+      launch(scale_pixel_values<T, W>, blocks_for(packs), kThreads, 0, stream, packs,
+             y.shape().c / W, x.as<T>(), s.as<T>(), y.as<T>(), y.write == Write::add);
+    });
   });
 }
 
-// 32 threads a pixel.
-template <class T>
+// `lanes` threads of a warp a pixel, so that they read its channels side by side.
+template <class T, int W>
 __global__ void __launch_bounds__(kThreads)
-    sum_channels(std::int64_t pixels, int channels, const T* __restrict__ a,
+    sum_channels(std::int64_t pixels, int groups, int lanes, const T* __restrict__ a,
                  const T* __restrict__ b, Target<T> y) {
-  constexpr int rows = 32, lanes = kThreads / rows;
   const int lane = static_cast<int>(threadIdx.x) % lanes;
-  const std::int64_t p = std::int64_t{blockIdx.x} * lanes + lane;
-  double sum[1] = {};
-  if (p < pixels)
-    for (int c = static_cast<int>(threadIdx.x) / lanes; c < channels; c += rows) {
-      const float value = to_float(a[p * channels + c]) * to_float(b[p * channels + c]);
-      sum[0] += static_cast<double>(value);
-    }
-  add_rows(sum, lanes, rows, dynamic_shared<double>());
-  if (threadIdx.x < lanes && p < pixels) write_value(y, p, sum[0]);
+  const std::int64_t p = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) / lanes;
+  double sum = 0;
+  for (int g = lane; p < pixels && g < groups; g += lanes) {
+    const std::int64_t i = (p * groups + g) * W;
+    const Floats<W> left = load_floats<W>(a + i), right = load_floats<W>(b + i);
+#pragma unroll
+    for (int k = 0; k < W; ++k) sum += static_cast<double>(left[k] * right[k]);
+  }
+  for (int m = lanes / 2; m > 0; m /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, m);
+  if (lane == 0 && p < pixels) write_value(y, p, sum);
 }
 
 void sum_of_channels(In a, In b, Out y, Stream& stream) {
   with_type(common_type("pixel_sums", a, b, y), [&]<class T>() {
-    const std::int64_t pixels = y.shape().pixels();
-    launch(sum_channels<T>, static_cast<unsigned>(divide_up(pixels, kThreads / 32)), kThreads,
-           add_rows_bytes<double, 1>, stream, pixels, static_cast<int>(a.shape().c), a.as<T>(),
-           b.as<T>(), target<T>(y));
+    with_width<T>(a.shape().c, {a.as<T>(), b.as<T>()}, [&](auto width) {
+      constexpr int W = decltype(width)::value;
+      const std::int64_t pixels = y.shape().pixels();
+      const auto groups = static_cast<unsigned>(a.shape().c / W);
+      const unsigned lanes = std::bit_ceil(std::min(groups, 32u));
+      launch(sum_channels<T, W>, static_cast<unsigned>(divide_up(pixels * lanes, kThreads)),
+             kThreads, 0, stream, pixels, groups, lanes, a.as<T>(), b.as<T>(), target<T>(y));
+    });
   });
 }
 
-// y's value sums those of x that are `channels` apart: all of them, or (backward) its own.
-template <class T>
+// `terms` groups of neighbouring channels beside each other, in x or (where each is a copy) in y;
+// i counts packs of the narrow tensor.
+template <class T, int W, bool copies>
 __global__ void __launch_bounds__(kThreads)
-    folded_values(std::int64_t count, int channels, int width, int terms, const T* __restrict__ x,
+    folded_values(std::int64_t packs, int groups, int terms, const T* __restrict__ x,
                   T* __restrict__ y, bool add) {
   const std::int64_t first = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  for (std::int64_t i = first; i < count; i += std::int64_t{gridDim.x} * kThreads) {
-    const std::int64_t at = i / width * (std::int64_t{channels} * terms) + i % width % channels;
-    Floats<1> sum{};
-    for (int k = 0; k < terms; ++k) sum[0] += to_float(x[at + std::int64_t{k} * channels]);
-    write_floats<1>(y + i, sum, add);
+  for (std::int64_t i = first; i < packs; i += std::int64_t{gridDim.x} * kThreads) {
+    const std::int64_t at = i / groups * (std::int64_t{groups} * terms) + i % groups;
+    const auto place = [&](int t) { return (at + std::int64_t{t} * groups) * W; };
+    Floats<W> value{};
+    if constexpr (copies) {
+      value = load_floats<W>(x + i * W);
+#pragma unroll 2
+      for (int t = 0; t < terms; ++t) write_floats<W>(y + place(t), value, add);
+    } else {
+      for (int t = 0; t < terms; ++t) {
+        const Floats<W> more = load_floats<W>(x + place(t));
+#pragma unroll
+        for (int k = 0; k < W; ++k) value[k] += more[k];
+      }
+      write_floats<W>(y + i * W, value, add);
+    }
   }
 }
 
+template <bool copies>
 void run_fold(const char* slot, In x, Out y, Stream& stream) {
-  const bool sums = x.shape().c > y.shape().c;
-  const std::int64_t channels = sums ? y.shape().c : x.shape().c;
+  const Shape narrow = copies ? x.shape() : y.shape(), wide = copies ? y.shape() : x.shape();
   with_type(common_type(slot, x, y), [&]<class T>() {
-    const std::int64_t count = y.shape().count();
-    launch(folded_values<T>, blocks_for(count), kThreads, 0, stream, count,
-           static_cast<int>(channels), static_cast<int>(y.shape().c),
-           static_cast<int>(x.shape().c / channels), x.as<T>(), y.as<T>(), y.write == Write::add);
+    with_width<T>(narrow.c, {x.as<T>(), y.as<T>()}, [&](auto width) {
+      constexpr int W = decltype(width)::value;
+      const std::int64_t packs = narrow.count() / W;
+      launch(folded_values<T, W, copies>, blocks_for(packs), kThreads, 0, stream, packs,
+             static_cast<int>(narrow.c / W), static_cast<int>(wide.c / narrow.c), x.as<T>(),
+             y.as<T>(), y.write == Write::add);
+    });
   });
 }
 
-void fold(In x, Out y, Stream& stream) { run_fold("channel_fold", x, y, stream); }
-void repeat(In dy, Out dx, Stream& stream) { run_fold("channel_repeat", dy, dx, stream); }
+void fold(In x, Out y, Stream& stream) { run_fold<false>("channel_fold", x, y, stream); }
+void repeat(In dy, Out dx, Stream& stream) { run_fold<true>("channel_repeat", dy, dx, stream); }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)

@@ -99,16 +99,17 @@ __global__ void split_low(const From* weight, const float* scale, T* low, int ou
     const std::int64_t at = (std::int64_t{k} * kTaps + tap) * pitch + c;
     tile[tile_at(tap, i / kTaps, lane)] = inside ? to_float(weight[at]) : 0.0f;
   }
+  const int own = k0 + lane;
+  const float factor = scale && own < outputs ? scale[own] : 1.0f;
   __syncthreads();
   for (int i = row; i < kTile * 16; i += rows) {
-    const int c = c0 + i / 16, t = i % 16 / 4, s = i % 4, k = k0 + lane;
-    if (k >= outputs || c >= channels) continue;
-    const float factor = scale ? scale[k] : 1.0f;
+    const int c = c0 + i / 16, t = i % 16 / 4, s = i % 4;
+    if (own >= outputs || c >= channels) continue;
     float sum = 0;
     for (int r = first_tap(t); r <= last_tap(t); ++r)
       for (int q = first_tap(s); q <= last_tap(s); ++q)
         sum += tile[tile_at(r * 3 + q, lane, i / 16)];
-    low[(std::int64_t{c} * 16 + t * 4 + s) * outputs + k] = from_float<T>(sum * factor);
+    low[(std::int64_t{c} * 16 + t * 4 + s) * outputs + own] = from_float<T>(sum * factor);
   }
 }
 
