@@ -12,13 +12,6 @@ namespace fjord {
 
 namespace {
 
-// "ns::scale<float, 4>" -> "scale".
-std::string base_name(const std::string& launched) {
-  const std::string name = launched.substr(0, launched.find('<'));
-  const auto colon = name.rfind(':');
-  return colon == std::string::npos ? name : name.substr(colon + 1);
-}
-
 // The name after __global__: what stands before the first parenthesis that is not that of
 // __launch_bounds__.
 std::string kernel_name(std::string text) {
@@ -30,6 +23,12 @@ std::string kernel_name(std::string text) {
 }
 
 }  // namespace
+
+std::string base_name(const std::string& launched) {
+  const std::string name = launched.substr(0, launched.find('<'));
+  const auto colon = name.rfind(':');
+  return colon == std::string::npos ? name : name.substr(colon + 1);
+}
 
 std::set<std::string> kernels_in(const std::string& folder) {
   std::set<std::string> names;
