@@ -40,6 +40,15 @@ int kernels_of(std::string_view op, bool scratch) {
          (pass_of(op) == ConvPass::backward_filter || (pass_of(op) != ConvPass::none && scratch));
 }
 
+// Whether a convolution leaves sums a channel beside its image, which a kernel of their own puts
+// together.
+bool leaves_sums(const Step& step, ConvPass pass) {
+  if (pass != ConvPass::forward && pass != ConvPass::backward_data) return false;
+  return std::any_of(step.writes.begin() + 1, step.writes.end(), [](const Slot* slot) {
+    return slot->kind != Kind::scratch && slot->shape.n == 1 && slot->shape.h == 1;
+  });
+}
+
 bool is_reduction(std::string_view op) {
   return op == "batch_norm_statistics" || op == "batch_norm_backward_reduce" ||
          op == "loss_forward" || op == "gradient_norm";
@@ -141,7 +150,7 @@ std::vector<Work> work_of(const Tape& tape) {
     }
     work.pass = pass_of(work.op);
     if (work.pass != ConvPass::none) describe_convolution(step, work);
-    work.kernels = kernels_of(work.op, work.scratch > 0);
+    work.kernels = kernels_of(work.op, work.scratch > 0) + leaves_sums(step, work.pass);
     all.push_back(std::move(work));
   }
   return all;

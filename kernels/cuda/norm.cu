@@ -2,6 +2,7 @@
 #include "kernels/norm.h"
 
 #include "kernels/cuda/channels.h"
+#include "kernels/cuda/norm_sums.h"
 
 namespace fjord::cuda {
 
@@ -121,6 +122,30 @@ __global__ void __launch_bounds__(kThreads)
   const double count = static_cast<double>(blocks.pixels), d = sums[0] / count;
   write_value(mean, c, pivot + d);
   write_value(variance, c, (sums[1] - sums[0] * d) / count);
+}
+
+// The same of parts that each say how many pixels they have.
+__global__ void __launch_bounds__(kThreads)
+    moments_merge(unsigned rows, std::int64_t channels, const float* __restrict__ partial,
+                  Target<float> mean, Target<float> variance) {
+  const std::int64_t c = std::int64_t{blockIdx.x} * kMergeLanes + threadIdx.x % kMergeLanes;
+  const double pivot = c < channels ? static_cast<double>(partial[channels + c]) : 0;
+  double sums[3] = {};
+#pragma unroll 4
+  for (unsigned i = threadIdx.x / kMergeLanes; i < rows && c < channels;
+       i += kThreads / kMergeLanes) {
+    const float* const row = partial + i * 3 * channels;
+    const double pixels = static_cast<double>(row[c]);
+    const double d = static_cast<double>(row[channels + c]) - pivot;
+    sums[0] += pixels;
+    sums[1] += pixels * d;
+    sums[2] += static_cast<double>(row[2 * channels + c]) + pixels * d * d;
+  }
+  add_rows(sums, kMergeLanes, kThreads / kMergeLanes, dynamic_shared<double>());
+  if (threadIdx.x >= kMergeLanes || c >= channels) return;
+  const double d = sums[1] / sums[0];
+  write_value(mean, c, pivot + d);
+  write_value(variance, c, (sums[2] - sums[1] * d) / sums[0]);
 }
 
 void statistics(In x, Out mean, Out variance, Stream& stream) {
@@ -244,6 +269,12 @@ void apply(In x, In scale, In shift, In residual, Out y, Act act, Stream& stream
 }
 
 }  // namespace
+
+void merge_moments(unsigned rows, std::int64_t channels, const float* partial, Out mean,
+                   Out variance, Stream& stream) {
+  launch(moments_merge, merge_blocks(channels), kThreads, add_rows_bytes<double, 3>, stream, rows,
+         channels, partial, target<float>(mean), target<float>(variance));
+}
 
 void fill_norm() {
   batch_norm_statistics.cuda = statistics;

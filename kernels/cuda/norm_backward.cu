@@ -1,5 +1,6 @@
 // Gradients of batch normalisation: their sums per channel, and the pass that applies them.
 #include "kernels/cuda/channels.h"
+#include "kernels/cuda/norm_sums.h"
 #include "kernels/instance_norm.h"
 #include "kernels/norm.h"
 
@@ -117,9 +118,8 @@ void backward_reduce(In x, In y, In dy, In scale, In shift, In mean, In inv_std,
         launch(gradient_rows<T, W, mask>, blocks.grid(), kThreads, add_rows_bytes<float, 2 * W>,
                stream, blocks, xs, ys, dys, v, partial);
       });
-      launch(gradient_merge, merge_blocks(channels), kThreads, add_rows_bytes<double, 2>, stream,
-             blocks.along_pixels(), channels, partial, inv_std.as<float>(), target<float>(sums),
-             target<float>(dgamma), target<float>(dbeta));
+      merge_gradient_sums(blocks.along_pixels(), channels, partial, inv_std, sums, dgamma, dbeta,
+                          stream);
     });
   });
 }
@@ -201,6 +201,13 @@ void constant_backward(In x, In y, In dy, In scale, In shift, Out dx, Out dresid
 }
 
 }  // namespace
+
+void merge_gradient_sums(unsigned rows, std::int64_t channels, const float* partial, In inv_std,
+                         Out sums, Out dgamma, Out dbeta, Stream& stream) {
+  launch(gradient_merge, merge_blocks(channels), kThreads, add_rows_bytes<double, 2>, stream, rows,
+         channels, partial, inv_std.as<float>(), target<float>(sums), target<float>(dgamma),
+         target<float>(dbeta));
+}
 
 void fill_norm_backward() {
   batch_norm_backward_reduce.cuda = backward_reduce;

@@ -20,6 +20,7 @@ struct NormLayer {
   bool bias = false;
   bool winograd = false;      // by these passes, whatever the CPU's rule says
   bool bf16 = false;          // with products of bf16, on CPUs that have them
+  bool halves = false;        // on a card in bf16 and f16 too, where the tail's kernels have it
   bool library_sums = false;  // asked of a card
   bool centered = true;       // and told where means are expected
   /// Whether a card is to do it in 16 bits; nothing: as its library likes.

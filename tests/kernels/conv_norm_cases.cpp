@@ -154,7 +154,8 @@ void run_backward_filter(const NormLayer& l, const std::optional<MadeDy>& made, 
            scratch, stream);
 }
 
-// In f32 alone: a card leaves these layers out, and what runs there has cases in 16 bits.
+// In f32 alone unless the layer says otherwise: a card leaves the others out, and what runs there
+// has cases in 16 bits.
 OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::int64_t reduction) {
   OpCase c{.slot = slot,
            .what = fmt::format("{} by {} stride {} padding {}{}{}{}{}{}", to_string(s.conv.x),
@@ -171,6 +172,11 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
     c.tensors.push_back(read("scale", {1, 1, 1, l.x.c}));
     c.tensors.push_back(read("shift", {1, 1, 1, l.x.c}));
   }
+  if (l.halves) c.features = {"x", "y", "dy", "weight"};
+  // What is read through is rounded before it is multiplied: that adds up over the window as a
+  // random walk, to 0.6 of a rounding of all values' rms, four times which no value exceeds. So do
+  // the roundings of y in its mean.
+  if (l.halves && (l.normalized || l.moments)) c.roundings = 4;
   return c;
 }
 
@@ -198,6 +204,7 @@ OpCase norm_forward_case(const NormLayer& l) {
   OpCase c = named("conv_norm_forward", l, s, window + (l.moments ? s.conv.y.pixels() : 0));
   c.tensors.push_back(read("weight", s.conv.weight));
   c.tensors.push_back(write("y", s.conv.y));
+  c.from_features = {"mean", "variance"};  // of y as it is stored
   if (l.bias) c.tensors.push_back(read("bias", {1, 1, 1, l.outputs}));
   if (l.moments && !l.bf16) {
     c.tensors.push_back(write("mean", {1, 1, 1, l.outputs}));
@@ -216,6 +223,7 @@ OpCase norm_backward_filter_case(const NormLayer& l, Write mode, std::optional<M
   c.tensors.push_back(write("dweight", s.conv.weight, mode));
   if (l.bias && !l.winograd) c.tensors.push_back(write("dbias", {1, 1, 1, l.outputs}, mode));
   if (made) add_made_gradient(c, *made, s);
+  c.from_features = {"dweight"};
   c.run = [l, made](Operands& t, Stream& stream) { run_backward_filter(l, made, t, stream); };
   return c;
 }

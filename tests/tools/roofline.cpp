@@ -94,6 +94,21 @@ TEST_CASE("roofline: products of each kind of convolution") {
         split);
 }
 
+TEST_CASE("roofline: sums that a convolution leaves beside its image take a kernel more") {
+  Parameters parameters;
+  Tape tape(parameters, {});
+  Slot x = slot({2, 8, 8, 16}), w = slot({16, 3, 3, 16}), y = slot({2, 8, 8, 16});
+  Slot mean = slot({1, 1, 1, 16}, DType::f32), sums = slot({1, 1, 2, 16}, DType::f32);
+  Slot space = slot({1, 1, 1, 100}, DType::u8, Kind::scratch);
+  tape.steps.push_back({"conv_forward", "", {&x, &w}, {&y, &space}, nullptr});
+  tape.steps.push_back({"conv_forward", "", {&x, &w}, {&y, &mean, &space}, nullptr});
+  tape.steps.push_back({"conv_backward_data", "", {&y, &w}, {&x, &sums, &space}, nullptr});
+  const std::vector<Work> work = work_of(tape);
+  CHECK(work[0].kernels == 2);
+  CHECK(work[1].kernels == 3);
+  CHECK(work[2].kernels == 3);
+}
+
 TEST_CASE("roofline: the longer of bytes and products, and the start of kernels") {
   const Work pass{.op = "batch_norm_apply", .bytes = 4.3e9, .largest = 1e9, .kernels = 2};
   const Prediction p = predict({pass}, h200, ConvMath::exact);
