@@ -17,7 +17,8 @@ void prepare_forward(const ConvNormShape& shape, ConvNormForward& pass, Stream&)
 }
 
 void prepare_backward_filter(const ConvNormShape& shape, ConvNormBackwardFilter& pass, Stream&) {
-  if (by_tail(shape) && shape.normalized) prepare_tail_norm_backward_filter(shape, pass);
+  if (by_tail(shape) && (shape.normalized || shape.makes_dy))
+    prepare_tail_norm_backward_filter(shape, pass);
 }
 
 void prepare_backward_data(const ConvNormShape& shape, ConvNormBackwardData& pass, Stream&) {

@@ -9,6 +9,7 @@
 #include "kernels/cuda/tail.h"
 #include "kernels/cuda/tail_filter_sums.h"
 #include "kernels/cuda/tail_launch.h"
+#include "kernels/cuda/tail_made_tile.h"
 #include "kernels/cuda/tail_norm.h"
 #include "kernels/cuda/tail_norm_tile.h"
 #include "kernels/cuda/tail_reduce.h"
@@ -17,9 +18,9 @@ namespace fjord::cuda {
 
 namespace {
 
-// read(tile of x, its position) changes what this thread has brought of the tile.
-template <class T, int inputs, int outputs, class Read>
-__device__ void sum_tiles(const TailFilterSums<T>& a, const Read& read) {
+// change(tile of x, tile of dy, their position) changes what this thread has brought of them.
+template <class T, int inputs, int outputs, class Change>
+__device__ void sum_tiles(const TailFilterSums<T>& a, const Change& change) {
   using Form = FilterForm<inputs, outputs>;
   char* const tile_x = dynamic_shared<char>();
   char* const tile_dy = tile_x + Form::TileX::bytes;
@@ -34,7 +35,7 @@ __device__ void sum_tiles(const TailFilterSums<T>& a, const Read& read) {
     load_tile<typename Form::TileX>(tile_x, x, a.grid, position);
     load_tile<typename Form::TileDy>(tile_dy, dy, a.grid, position);
     cp_async_wait_all();
-    read(tile_x, position);
+    change(tile_x, tile_dy, position);
     __syncthreads();
 #pragma unroll 1
     for (unsigned block = warp.split; block < Form::blocks; block += Form::splits)
@@ -55,17 +56,22 @@ __device__ void sum_tiles(const TailFilterSums<T>& a, const Read& read) {
 template <class T, int inputs, int outputs>
 __global__ void __launch_bounds__(FilterForm<inputs, outputs>::threads, 3)
     tail_filter_sums(TailFilterSums<T> a) {
-  sum_tiles<T, inputs, outputs>(a, [](char*, TilePosition) {});
+  sum_tiles<T, inputs, outputs>(a, [](char*, char*, TilePosition) {});
 }
 
 // The same bytes and times: x is read through the normalisation that made it, and 64 channels, of
-// which a block takes 16 outputs, are normalised four times.
+// which a block takes 16 outputs, are normalised four times. Where dy is made here, what it is made
+// of is read beside dz, and dy is written: 16 > 16 268 MB, 71 us.
 template <class T, int inputs, int outputs>
 __global__ void __launch_bounds__(FilterForm<inputs, outputs>::threads, 3)
-    tail_filter_norm_sums(TailFilterSums<T> a, TileNorm norm) {
-  using Tile = typename FilterForm<inputs, outputs>::TileX;
-  sum_tiles<T, inputs, outputs>(a, [&](char* tile, TilePosition position) {
-    normalize_tile<Tile, T>(tile, norm, a.grid, position);
+    tail_filter_norm_sums(TailFilterSums<T> a, TileNorm norm, TileMade<T> made) {
+  using Form = FilterForm<inputs, outputs>;
+  sum_tiles<T, inputs, outputs>(a, [&](char* x, char* dy, TilePosition position) {
+    if (norm.scale) normalize_tile<typename Form::TileX, T>(x, norm, a.grid, position);
+    if constexpr (outputs > 8)
+      if (made.made)
+        make_tile<typename Form::TileDy>(dy, made, static_cast<int>(blockIdx.y) * outputs, a.grid,
+                                         position);
   });
 }
 
@@ -186,6 +192,22 @@ __global__ void __launch_bounds__(kReduceWarps * 32) tail_reduce(Reduction r) {
   write_value(r, value, sum);
 }
 
+template <class T>
+TileMade<T> made_of(const ConvNormGradient& g, const Shape& y) {
+  if (!g.made) return {};
+  const NormGradientInputs& n = g.norm;
+  return {.made = g.made.as<T>(),
+          .raw = n.raw.as<T>(),
+          .scale = n.scale.as<float>(),
+          .shift = n.shift.as<float>(),
+          .mean = n.mean.as<float>(),
+          .inv_std = n.inv_std.as<float>(),
+          .sums = g.sums.as<float>(),
+          .channels = static_cast<int>(y.c),
+          .relu = n.act == Act::relu,
+          .pixels = static_cast<float>(y.pixels())};
+}
+
 }  // namespace
 
 bool tail_fits(const ConvShape& shape) {
@@ -242,13 +264,14 @@ void prepare_tail_norm_backward_filter(const ConvNormShape& s, ConvNormBackwardF
   with_norm_form(s.conv, [&]<int inputs, int outputs>() {
     const FilterPartials partials = partials_of<inputs, outputs>(s.conv);
     pass.scratch_bytes = partials.bytes();
-    pass.run = [s, partials](const ConvNormInputs& t, const ConvNormGradient& dy, Out dweight,
+    pass.run = [s, partials](const ConvNormInputs& t, const ConvNormGradient& g, Out dweight,
                              Out dbias, void* scratch, Stream& stream) {
       auto* const sums = static_cast<float*>(scratch);
-      const TileNorm norm{t.scale.as<float>(), t.shift.as<float>(), s.act == Act::relu};
+      const TileNorm norm{optional_data<float>(t.scale), optional_data<float>(t.shift),
+                          s.act == Act::relu};
       with_half(s.conv.dtype, [&]<class T>() {
         launch_sums<inputs, outputs>(tail_filter_norm_sums<T, inputs, outputs>, s.conv, partials,
-                                     t.x, dy.value, sums, stream, norm);
+                                     t.x, g.value, sums, stream, norm, made_of<T>(g, s.conv.y));
       });
       reduce_tail_filter(partials, sums, dweight, dbias, stream);
     };

@@ -155,8 +155,8 @@ struct TailNormPass {
 
 bool tail_norm_fits(const ConvNormShape& s) {
   const std::int64_t inputs = s.conv.x.c, outputs = s.conv.y.c;
-  const bool plain = s.low.n == 0 && (s.act == Act::none || s.act == Act::relu) && !s.makes_dy;
-  const bool head = outputs <= 8 && !s.moments;
+  const bool plain = s.low.n == 0 && (s.act == Act::none || s.act == Act::relu);
+  const bool head = outputs <= 8 && !s.moments && !s.makes_dy;
   return plain && tail_fits(s.conv) && (head || (inputs == outputs && inputs != 48));
 }
 

@@ -137,6 +137,22 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("a gradient made where the filter's is summed has the bits of a pass of its own") {
+  for_each_layer([](NormLayer layer, DType feature) {
+    if (!layer.moments) return;
+    layer.halves = true;
+    for (const MadeDy made : {MadeDy{}, MadeDy{Act::relu}, MadeDy{Act::relu, true}})
+      for (const bool normalized : {false, true}) {
+        layer.normalized = normalized;
+        const OpCase op_case = norm_backward_filter_case(layer, Write::store, made);
+        const Operands fused = run(op_case, feature, drawn(op_case, feature));
+        const Operands plain = run_plain(prepare_conv_norm_backward_filter, op_case, feature);
+        CHECK(fused.bytes("made") == plain.bytes("made"));
+        CHECK(fused.bytes("dweight") == plain.bytes("dweight"));
+      }
+  });
+}
+
 TEST_CASE("a gradient leaves the convolution masked and summed as by the passes one by one") {
   for_each_layer([](NormLayer layer, DType feature) {
     layer.halves = true;

@@ -172,10 +172,10 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
     c.tensors.push_back(read("scale", {1, 1, 1, l.x.c}));
     c.tensors.push_back(read("shift", {1, 1, 1, l.x.c}));
   }
-  if (l.halves) c.features = {"x", "y", "dy", "weight"};
+  if (l.halves) c.features = {"x", "y", "dy", "weight", "raw", "made"};
   // What is read through is rounded before it is multiplied: that adds up over the window as a
   // random walk, to 0.6 of a rounding of all values' rms, four times which no value exceeds. So do
-  // the roundings of y in its mean.
+  // the roundings of y in its mean, and of dy where that is made.
   if (l.halves && (l.normalized || l.moments)) c.roundings = 4;
   return c;
 }
@@ -185,6 +185,7 @@ OpCase named(const char* slot, const NormLayer& l, const ConvNormShape& s, std::
 void add_made_gradient(OpCase& c, const MadeDy& made, const ConvNormShape& s) {
   c.what += made.act == Act::relu ? " makes dy relu" : " makes dy";
   c.what += made.in_place ? " in place" : "";
+  if (!c.features.empty()) c.roundings = 4;
   c.tensors.push_back(read("raw", s.conv.y));
   c.tensors.push_back(write("made", s.conv.y));
   for (const char* vector : {"raw.scale", "raw.shift", "mean", "inv_std"})

@@ -24,11 +24,13 @@ std::vector<OpCase> tail_norm_cases() {
     cases.push_back(norm_backward_data_case(layer, {}));
     cases.push_back(norm_forward_case(layer));
     if (!layer.moments) return;
+    cases.push_back(norm_backward_filter_case(layer, Write::add, MadeDy{Act::relu, true}));
     layer.moments = false;
     cases.push_back(norm_forward_case(layer));
     layer.moments = true;
     layer.normalized = false;
     cases.push_back(norm_forward_case(layer));
+    cases.push_back(norm_backward_filter_case(layer, Write::store, MadeDy{}));
   };
   add({.x = {2, 19, 37, 16}, .outputs = 16});
   add({.x = {1, 9, 33, 32}, .outputs = 32});
