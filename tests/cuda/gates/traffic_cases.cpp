@@ -20,6 +20,7 @@ std::vector<Measured> measured_cases() {
   add_channel_traffic(all);
   add_loss_traffic(all);
   add_conv_traffic(all);
+  add_conv_norm_traffic(all);
   return all;
 }
 

@@ -28,10 +28,11 @@ OpCase traffic_case(const char* slot, std::string what, std::vector<Operand> ten
 std::vector<Measured> measured_cases();
 
 // Their parts by subject, a file each.
-void add_pass_traffic(std::vector<Measured>& all);     // element by element, norms, optimizers
-void add_spatial_traffic(std::vector<Measured>& all);  // pooling, resampling, augmentation
-void add_channel_traffic(std::vector<Measured>& all);  // gates, matrices
-void add_loss_traffic(std::vector<Measured>& all);     // losses, confusion
-void add_conv_traffic(std::vector<Measured>& all);     // the tail, filters' layouts
+void add_pass_traffic(std::vector<Measured>& all);       // element by element, norms, optimizers
+void add_spatial_traffic(std::vector<Measured>& all);    // pooling, resampling, augmentation
+void add_channel_traffic(std::vector<Measured>& all);    // gates, matrices
+void add_loss_traffic(std::vector<Measured>& all);       // losses, confusion
+void add_conv_traffic(std::vector<Measured>& all);       // the tail, filters' layouts
+void add_conv_norm_traffic(std::vector<Measured>& all);  // the tail between normalisations
 
 }  // namespace fjord

@@ -1,7 +1,6 @@
 // Traffic of the tail's convolutions, and of what is ours around a library's: filters' layouts and
 // the passes behind.
 #include "kernels/conv.h"
-#include "kernels/cuda/conv_sums.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/tail_filter.h"
 #include "tests/cuda/gates/traffic_cases.h"
@@ -128,32 +127,6 @@ void add_passes(std::vector<Measured>& all) {
                     })});
 }
 
-// What a library added up, made what batch normalisation wants: a few values a channel.
-void add_sums(std::vector<Measured>& all) {
-  const Shape channels{1, 1, 1, 512}, rows{1, 1, 2, 512};
-  const auto sums_of = [](Operands& t) {
-    return cuda::ConvSumOperands{.first = t.in("first").buffer->data,
-                                 .second = t.in("second").buffer->data};
-  };
-  all.push_back(
-      {traffic_case("moments_of_sums", "",
-                    {read("first", channels), read("second", channels), read("center", channels),
-                     write("mean", channels), write("variance", channels)},
-                    {}, [=](Operands& t, Stream& s) {
-                      cuda::ConvSumOperands sums = sums_of(t);
-                      sums.center = t.in("center").buffer->data;
-                      cuda::moments_of_sums(sums, 4096, t.out("mean"), t.out("variance"), s);
-                    })});
-  all.push_back(
-      {traffic_case("gradients_of_sums", "",
-                    {read("first", channels), read("second", channels), read("inv_std", channels),
-                     write("sums", rows), write("dgamma", channels), write("dbeta", channels)},
-                    {}, [=](Operands& t, Stream& s) {
-                      cuda::gradients_of_sums(sums_of(t), t.in("inv_std"),
-                                              {t.out("sums"), t.out("dgamma"), t.out("dbeta")}, s);
-                    })});
-}
-
 // Filters in the order of whoever multiplies by them.
 void add_filters(std::vector<Measured>& all) {
   const FilterParts parts{.outputs = 64, .low = 96, .skip = 64};
@@ -211,7 +184,6 @@ void add_conv_traffic(std::vector<Measured>& all) {
   add_tail(all);
   add_tail_filters(all);
   add_passes(all);
-  add_sums(all);
   add_filters(all);
 }
 
