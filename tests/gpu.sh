@@ -134,7 +134,7 @@ hashes_of() {
   sed -nE 's/.*hash ([0-9a-f]+).*/\1/p' "$build/log/$name" | sort | uniq -c
 }
 
-# Twenty runs must end in the same weights; so must one that replays no graph.
+# $repeats runs must end in the same weights; so must one that replays no graph.
 check_determinism() {
   local precision hashes plain
   for precision in fp32 tf32 bf16 fp16; do

@@ -62,8 +62,8 @@ nlohmann::ordered_json bench_predict(const BenchSettings& s) {
     if (&card == &known_cards().front()) {
       show(s, p, card);
       for (const Prediction::Row& row : p.rows) json["work"].push_back(to_json(row));
-      for (const Prediction::Row& row : p.steps)
-        if (s.profile) json["kernels"].push_back(to_json(row));
+      if (s.profile)
+        for (const Prediction::Row& row : p.steps) json["each_step"].push_back(to_json(row));
     }
     const double rate = s.batch / p.total.ms * 1e3;
     nlohmann::ordered_json total = to_json(p.total);

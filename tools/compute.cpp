@@ -101,8 +101,8 @@ void start_card() {
         "bits",
         tuning.folder.empty() ? "" : ", kept in " + printable(tuning.folder));
   if (tuning.library_sums)
-    say("batch normalisation: summed up by cuDNN where it can (FJORD_CUDNN_SUMS=1); two runs may "
-        "differ in their last bits");
+    say("training in 16 bits: cuDNN sums up for batch normalisation where it can "
+        "(FJORD_CUDNN_SUMS=1); two runs may differ in their last bits");
 }
 
 void check_compute_flags(const ComputeFlags& flags, const CommonFlags& common) {

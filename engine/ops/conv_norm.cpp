@@ -43,8 +43,9 @@ ConvNormInputs inputs_of(const Net& net, const ConvNorm& c) {
   return t;
 }
 
-// As the backend has it: a normalisation that it does not read through is applied before.
-ConvNormForward forward(const Net& net, ConvNorm& c) {
+// As the backend has it: a normalisation that it does not read through is applied before, and is
+// none of c's then.
+ConvNormForward prepare_forward(const Net& net, ConvNorm& c) {
   ConvNormForward pass;
   Stream stream = fjord::stream(net.tape->options.backend);
   prepare_conv_norm_forward(c.shape, pass, stream);
@@ -56,8 +57,8 @@ ConvNormForward forward(const Net& net, ConvNorm& c) {
 }
 
 // Without `run` where nothing is read through or made, or the backend has no such pass.
-ConvNormBackwardFilter backward_filter(const Net& net, const ConvNorm& c, Tensor weight,
-                                       bool makes_dy) {
+ConvNormBackwardFilter prepare_backward_filter(const Net& net, const ConvNorm& c, Tensor weight,
+                                               bool makes_dy) {
   const Backend backend = net.tape->options.backend;
   ConvNormBackwardFilter pass;
   if (!(c.shape.normalized || makes_dy) || !weight.needs_grad() ||
@@ -79,7 +80,7 @@ std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
   if (net.declaring() || !(c.shape.normalized || c.shape.moments) ||
       !prepare_conv_norm_forward.filled(net.tape->options.backend))
     return {};
-  ConvNormForward pass = forward(net, c);
+  ConvNormForward pass = prepare_forward(net, c);
   if (!pass.run) return {};
   ConvNormInputs t = inputs_of(net, c);
   t.weight = in(weight);
@@ -101,7 +102,7 @@ std::optional<ConvNorm> record_conv_norm(const Net& net, const ConvShape& conv,
 
 bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& c, const ConvNormGradient& dy,
                                       Tensor weight, Tensor bias) {
-  const ConvNormBackwardFilter pass = backward_filter(net, c, weight, bool(dy.made));
+  const ConvNormBackwardFilter pass = prepare_backward_filter(net, c, weight, bool(dy.made));
   if (!pass.run) return false;
   const Out dweight = net.grad_sink(weight), dbias = net.grad_sink(bias);
   const ConvNormInputs t = inputs_of(net, c);
@@ -123,7 +124,7 @@ bool record_conv_norm_backward_filter(const Net& net, const ConvNorm& c, const C
 }
 
 bool makes_dy(const Net& net, const ConvNorm& c, Tensor weight) {
-  return bool(backward_filter(net, c, weight, true).run);
+  return bool(prepare_backward_filter(net, c, weight, true).run);
 }
 
 void offer_norm_gradient(const Net& net, ConvNormShape shape, Tensor x, Tensor dy, Tensor weight,

@@ -21,7 +21,9 @@ void prepare_backward_filter(const ConvNormShape& shape, ConvNormBackwardFilter&
     prepare_tail_norm_backward_filter(shape, pass);
 }
 
-void prepare_backward_data(const ConvNormShape& shape, ConvNormBackwardData& pass, Stream&) {
+void prepare_backward_data(const ConvNormShape& asked, ConvNormBackwardData& pass, Stream&) {
+  ConvNormShape shape = asked;
+  shape.moments = shape.makes_dy = false;  // of the other passes
   if (by_tail(shape)) return prepare_tail_norm_backward_data(shape, pass);
   prepare_library_norm_backward_data(shape, pass);
 }

@@ -1,5 +1,6 @@
-// The gradient of the tail's filter, summed in two stages and a fixed order. (Backward-data is the
-// forward kernel with the filter turned: tail_forward.cu.)
+// The gradient of the tail's filter, summed in two stages and a fixed order; between normalisations
+// it reads x through one and makes dy of what the other left. (Backward-data is the forward kernel
+// with the filter turned: tail_forward.cu, tail_norm.cu.)
 //
 // dweight[k][tap][c] = sum over pixels of dy[k] * x[c]: pixels are the k axis of the instruction,
 // so both operands are read transposed from the tiles. A warp keeps 16 x 16 channels for all nine
@@ -48,11 +49,12 @@ __device__ void sum_tiles(const TailFilterSums<T>& a, const Change& change) {
                warp, lane);
 }
 
-// Floor in bytes: x + dy in 16 bits (x once for every 16 or 32 outputs); beside it at most 396 x 36
-// CK of partial sums (3.6 MB for 16 x 16), written here and read by tail_reduce, and 33 % of x for
-// its border, from the second-level cache as a rule. Predicted on an H200 (4.3 TB/s; 512 x 512,
-// batch 8): 16 > 16 134 MB, 40 us; 32 > 16 201 MB, 58 us; head 16 > 1 71 MB, 22 us; 32 > 32 at 256
-// x 256 67 MB, 24 us. Of these the tensor cores need 16, 33, 8 and 16 us.
+// Floor in bytes: x + dy in 16 bits (x once for every 16 or 32 outputs); beside it at most 396 /
+// turns x 36 CK of partial sums (3.6 MB for 16 x 16, 15 MB for 32 x 32 and for 64 x 64), written
+// here and read by tail_reduce, and 33 % of x for its border, from the second-level cache as a
+// rule. Predicted on an H200 (4.3 TB/s; 512 x 512, batch 8): 16 > 16 134 MB, 40 us; 32 > 16 201 MB,
+// 58 us; head 16 > 1 71 MB, 22 us; 32 > 32 at 256 x 256 67 MB, 24 us. Of these the tensor cores
+// need 16, 33, 8 and 16 us.
 template <class T, int inputs, int outputs>
 __global__ void __launch_bounds__(FilterForm<inputs, outputs>::threads, 3)
     tail_filter_sums(TailFilterSums<T> a) {
@@ -136,8 +138,10 @@ void with_norm_form(const ConvShape& shape, const Body& body) {
       return body.template operator()<16, 16>();
     case 32:
       return body.template operator()<32, 32>();
-    default:
+    case 64:
       return body.template operator()<64, 16>();
+    default:
+      check(false, "tail", "has no form of {} channels between normalisations", shape.x.c);
   }
 }
 
@@ -175,7 +179,7 @@ __device__ void write_value(const Reduction& r, int i, float sum) {
 }
 
 // 32 values a block; its warps share the rows, and the first adds what they found, in their order.
-// Floor in bytes: every partial sum once, at most 396 x 36 CK, from the second-level cache: 3 us.
+// Floor in bytes: every partial sum once, from the second-level cache: 3 us for 16 x 16.
 __global__ void __launch_bounds__(kReduceWarps * 32) tail_reduce(Reduction r) {
   float* const found = dynamic_shared<float>();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;

@@ -31,7 +31,7 @@ __device__ unsigned pixels_of(const TileGrid& grid, int first, int end) {
   return pixels;
 }
 
-// Floor in bytes: x + y in 16 bits as tail_conv, backward raw as well, and `made` where that is
+// Floor in bytes: x + y in 16 bits as tail_conv, backward raw as well, and y where that is
 // read; at most 1.3 % of partial sums beside them. Predicted on an H200 (4.3 TB/s, batch 8),
 // forward and backward: 16 > 16 at 512 x 512 134 MB, 36 us, and 201 MB, 54 us; 32 > 32 at 256 x 256
 // 67 MB, 20 us, and 101 MB, 28 us; head 16 > 1 71 MB, 20 us, and 138 MB, 37 us; 64 > 64 at 128 x
@@ -91,8 +91,10 @@ void with_form(const FilterPacking& p, const Body& body) {
       return body.template operator()<16, 16>();
     case 32:
       return body.template operator()<32, 32>();
-    default:
+    case 64:
       return body.template operator()<64, 32>();
+    default:
+      check(false, "tail", "has no form of {} channels between normalisations", p.input_block);
   }
 }
 
@@ -191,7 +193,7 @@ void prepare_tail_norm_backward_data(const ConvNormShape& s, ConvNormBackwardDat
                       const NormGradientOutputs& to, void* scratch, Stream& stream) {
     with_half(s.conv.dtype, [&]<class T>() {
       const NormGradient<T> norm{.raw = n.raw.as<T>(),
-                                 .made = optional_data<T>(n.y),
+                                 .y = optional_data<T>(n.y),
                                  .scale = n.scale.as<float>(),
                                  .shift = n.shift.as<float>(),
                                  .mean = n.mean.as<float>(),

@@ -87,13 +87,13 @@ struct NormHead {
 };
 
 /// Backward-data: what is stored is dz, the gradient where ReLU let x pass: raw * scale + shift, or
-/// `made` of that and a residual, above 0. A NaN passes, so that it is found where it arose. A row
+/// y, made of that and a residual, above 0. A NaN passes, so that it is found where it arose. A row
 /// of `partial` holds the sums of dz and of dz * (raw - mean).
 template <class T>
 struct NormGradient {
   static constexpr unsigned vectors = 0, row_values = 2;
   static constexpr int blocks(int outputs, int plain) { return outputs == 16 ? 2 : plain; }
-  const T *raw, *made;  // as dz; made may be null
+  const T *raw, *y;  // as dz; y may be null
   const float *scale, *shift, *mean;
   bool relu;
   float* partial;
@@ -125,11 +125,11 @@ struct NormGradient {
           for (int k = 0; k < W; ++k) values[k] += old[k];
         }
         values = rounded<T>(values);
-        if (made) gate = load_floats<W>(made + corner + offset);
+        if (y) gate = load_floats<W>(y + corner + offset);
 #pragma unroll
         for (int k = 0; k < W; ++k) {
           const float x = to_float(xs[half][k]);
-          if (!made) gate[k] = x * slope[k] + up[k];
+          if (!y) gate[k] = x * slope[k] + up[k];
           if (relu && gate[k] <= 0) values[k] = 0;
           totals[k] += values[k];
           totals[W + k] += values[k] * (x - center[k]);

@@ -96,7 +96,9 @@ void check_moments(const Operands& t) {
   }
 }
 
-void check_sums(const Operands& t, std::size_t channels) {
+void check_sums(const Operands& t, std::size_t channels, Write mode) {
+  const std::vector<double> old = t.values("old"), dgamma = t.values("dgamma"),
+                            dbeta = t.values("dbeta");
   const std::vector<double> dz = t.values("dz"), raw = t.values("raw"), mean = t.values("mean"),
                             inv_std = t.values("inv_std"), sums = t.values("sums");
   for (std::size_t c = 0; c < channels; ++c) {
@@ -108,6 +110,9 @@ void check_sums(const Operands& t, std::size_t channels) {
     }
     CHECK(std::abs(sums[c] - sum) <= 1e-6 * size);
     CHECK(std::abs(sums[channels + c] - products) <= 1e-6 * product_size);
+    const double before = mode == Write::add ? old[c] : 0;
+    CHECK(std::abs(dbeta[c] - before - sum) <= 1e-6 * (size + std::abs(before)));
+    CHECK(std::abs(dgamma[c] - before - products) <= 1e-6 * (product_size + std::abs(before)));
   }
 }
 
@@ -163,7 +168,7 @@ TEST_CASE("a gradient leaves the convolution masked and summed as by the passes 
         const Operands fused = run(op_case, feature, drawn(op_case, feature));
         CHECK(fused.bytes("dz") ==
               run_plain(prepare_conv_norm_backward_data, op_case, feature).bytes("dz"));
-        check_sums(fused, static_cast<std::size_t>(layer.x.c));
+        check_sums(fused, static_cast<std::size_t>(layer.x.c), mode);
       }
   });
 }

@@ -188,8 +188,8 @@ TEST_CASE("bench --predict: a table without a card, JSON, and what it refuses") 
                           "--encoder", "resnet18", "--size", "64", "--json", "-"})
                          .json();
   double sum = 0;
-  for (const auto& kernel : steps["kernels"]) sum += kernel["ms"].get<double>();
-  CHECK(steps["kernels"].size() > 30);
+  for (const auto& step : steps["each_step"]) sum += step["ms"].get<double>();
+  CHECK(steps["each_step"].size() > 30);
   CHECK(sum == doctest::Approx(steps["cards"][0]["ms"].get<double>()));
   CHECK(run({"fjord-bench", "train", "--predict"}).code == 2);
   CHECK(run({"fjord-bench", "load", "--device", "cuda", "--predict"}).code == 2);

@@ -118,7 +118,7 @@ void ask_zoo(Count& count) {
 
 // What a training step that asks for sums asks of each layer.
 void ask_training_step(Count& count) {
-  for (const ZooConv& conv : zoo_convolutions()) {
+  for (const ZooConv& conv : zoo().convolutions) {
     ConvNormShape shape{.conv = conv.shape, .act = Act::relu, .moments = true};
     shape.conv.dtype = DType::bf16;
     CHECK(!moments_problem(shape));

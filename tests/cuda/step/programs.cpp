@@ -153,8 +153,8 @@ TEST_CASE("training on a card: bf16 unless told otherwise, and said; losses are 
 TEST_CASE("with FJORD_CUDNN_SUMS=1 the library adds up, which is said and recorded") {
   const Outcome& sums = runs().outcomes[3];
   REQUIRE_MESSAGE(sums.code == 0, sums.err);
-  CHECK(says(sums, "batch normalisation: summed up by cuDNN where it can (FJORD_CUDNN_SUMS=1)"));
-  CHECK(!says(runs().outcomes[1], "summed up by cuDNN"));
+  CHECK(says(sums, "cuDNN sums up for batch normalisation where it can (FJORD_CUDNN_SUMS=1)"));
+  CHECK(!says(runs().outcomes[1], "cuDNN sums up"));
   for (const auto& [name, who] :
        {std::pair("card", "hand-written"), std::pair("sums", "cuDNN's")}) {
     const auto environment =
