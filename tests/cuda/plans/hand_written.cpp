@@ -4,6 +4,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/tail.h"
+#include "kernels/cuda/tail_norm.h"
 
 namespace fjord {
 
@@ -44,6 +45,14 @@ void TailPass::run_packed(In, const void*, const TailEnd&, Out, Stream&) const {
 void pack_tail_filter(const FilterPacking&, In, In, TypedOut, Stream&) { throw_unplanned("tail"); }
 
 bool tail_fits(const ConvShape&) { return false; }
+bool tail_norm_fits(const ConvNormShape&) { return false; }
+void prepare_tail_norm_forward(const ConvNormShape&, ConvNormForward&) { throw_unplanned("tail"); }
+void prepare_tail_norm_backward_filter(const ConvNormShape&, ConvNormBackwardFilter&) {
+  throw_unplanned("tail");
+}
+void prepare_tail_norm_backward_data(const ConvNormShape&, ConvNormBackwardData&) {
+  throw_unplanned("tail");
+}
 void prepare_tail_forward(const ConvShape&, ConvForward&) { throw_unplanned("tail"); }
 void prepare_tail_backward_data(const ConvShape&, ConvBackwardData&) { throw_unplanned("tail"); }
 void prepare_tail_backward_filter(const ConvShape&, ConvBackwardFilter&) {
