@@ -87,13 +87,16 @@ void read_values(Backend backend, const Parameter& p, F read) {
   read(static_cast<const T*>(values.data()));
 }
 
-// Calls f(index in C x R x S, index in R x S x C) for every value of one of a filter's K.
-template <class F>
-void for_each_of_filter(const Shape& s, F f) {
-  for (std::int64_t c = 0; c < s.c; ++c)
-    for (std::int64_t r = 0; r < s.h; ++r)
-      for (std::int64_t q = 0; q < s.w; ++q) f((c * s.h + r) * s.w + q, (r * s.w + q) * s.c + c);
+// A filter's taps lie in files channel by channel, in memory tap by tap. Written in order: what is
+// read lies in the core's own cache.
+template <class From, class To>
+void transpose(const From* from, std::int64_t rows, std::int64_t columns, To* to) {
+  for (std::int64_t column = 0; column < columns; ++column)
+    for (std::int64_t row = 0; row < rows; ++row)
+      *to++ = static_cast<To>(from[row * columns + column]);
 }
+
+std::int64_t taps_of(const Parameter& p) { return p.shape.h * p.shape.w; }
 
 template <class T, class F>
 void to_file_order(const Parameter& p, const T* values, F take) {
@@ -106,7 +109,7 @@ void to_file_order(const Parameter& p, const T* values, F take) {
     piece.resize(static_cast<std::size_t>(filters * size));
     for (float* to = piece.data(); to < piece.data() + piece.size(); to += size, values += size)
       if (p.filter)
-        for_each_of_filter(p.shape, [&](auto i, auto j) { to[i] = static_cast<float>(values[j]); });
+        transpose(values, taps_of(p), p.shape.c, to);
       else
         std::copy_n(values, size, to);
     take(std::span<const float>(piece));
@@ -115,13 +118,13 @@ void to_file_order(const Parameter& p, const T* values, F take) {
 
 template <class T>
 void from_file_order(const Parameter& p, T* values) {
-  if (!p.filter) return;
+  if (!p.filter || taps_of(p) == 1) return;
   const std::int64_t size = p.count() / p.shape.n;
   std::vector<T> file(static_cast<std::size_t>(size));
   for (std::int64_t k = 0; k < p.shape.n; ++k) {
     T* filter = values + k * size;
     std::copy_n(filter, size, file.data());
-    for_each_of_filter(p.shape, [&](auto i, auto j) { filter[j] = file[i]; });
+    transpose(file.data(), p.shape.c, taps_of(p), filter);
   }
 }
 

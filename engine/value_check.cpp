@@ -28,20 +28,26 @@ std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape
 
 void ValueCheck::add(std::span<const float> values) {
   const float least = is_variance(parameter_) ? 0 : -FLT_MAX;
-  const auto is_bad = [least](float value) { return !(value >= least && value <= FLT_MAX); };
-  std::int64_t bad = 0, normal = 0;
-  for (const float value : values) {
-    bad += is_bad(value);
-    normal += std::fabs(value) >= FLT_MIN;
+  const auto is_bad = [least](float value) { return !((value >= least) & (value <= FLT_MAX)); };
+  while (!values.empty()) {
+    const auto piece = values.first(std::min<std::size_t>(values.size(), 1 << 16));
+    // Counters as wide as what they count, so that vectors count.
+    std::int32_t bad = 0, normal = 0;
+#pragma omp simd reduction(+ : bad, normal)
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      bad += is_bad(piece[i]) ? 1 : 0;
+      normal += std::fabs(piece[i]) >= FLT_MIN ? 1 : 0;
+    }
+    if (bad > 0 && bad_ == 0) {
+      const auto first = std::find_if(piece.begin(), piece.end(), is_bad);
+      first_bad_ = seen_ + (first - piece.begin());
+      first_value_ = *first;
+    }
+    seen_ += static_cast<std::int64_t>(piece.size());
+    bad_ += bad;
+    normal_ += normal;
+    values = values.subspan(piece.size());
   }
-  if (bad > 0 && bad_ == 0) {
-    const auto first = std::find_if(values.begin(), values.end(), is_bad);
-    first_bad_ = seen_ + (first - values.begin());
-    first_value_ = *first;
-  }
-  seen_ += static_cast<std::int64_t>(values.size());
-  bad_ += bad;
-  normal_ += normal;
 }
 
 void ValueCheck::refuse_bad(const std::string& place, std::string_view remedy) const {

@@ -83,11 +83,19 @@ compare() {
 }
 turns() { for _ in $(seq "$runs"); do "$@"; done; }
 
+# Beside the two counts of threads: what the machine's second core gives to work that shares nothing (a process of one
+# thread, alone and in company), and what PyTorch makes of two.
 turn_threads() {
-  local count
+  local count company step=(train --encoder resnet34 --size 256 --batch 8)
   for count in 2 1; do
-    run "$count threads" "$tools/fjord-bench" train --encoder resnet34 --size 256 --batch 8 --steps $steps --warmup $warmup --threads $count --json -
+    run "$count threads" "$tools/fjord-bench" "${step[@]}" --steps $steps --warmup $warmup --threads $count --json -
+    run "pytorch $count" "$python" "$peers/train_step.py" --channels-last --size 256 --batch 8 --steps $steps --warmup $warmup --threads $count
   done
+  "$tools/fjord-bench" "${step[@]}" --steps 100000 --threads 1 >"$scratch/company" 2>&1 &
+  company=$!
+  run "in company" "$tools/fjord-bench" "${step[@]}" --steps $steps --warmup $warmup --threads 1 --json -
+  kill $company
+  wait $company 2>"$scratch/company" || true
 }
 # A network that is saved, and an image for it: a new process reads both and writes a mask. The engines' time is from importing
 # them to the result in memory, with the image there already.
@@ -141,6 +149,8 @@ if wanted avx2-infer; then beside infer pytorch --size 512 --batch 1 --isa avx2;
 if wanted threads; then
   turns turn_threads
   compare "train step, 2 threads beside 1" "2 threads" "1 threads" median_ms 0 ms
+  compare "the same in PyTorch" "pytorch 2" "pytorch 1" median_ms 0 ms
+  compare "train step of 1 thread, alone beside another such process on the second core" "1 threads" "in company" median_ms 0 ms
 fi
 if wanted first; then
   prepare_first >"$scratch/out" 2>"$scratch/err" || tail -1 "$scratch/err" >"$scratch/process.failed"

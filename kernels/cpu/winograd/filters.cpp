@@ -15,18 +15,24 @@ struct Taps {
   float values[kWidth][kTaps * kTaps][kWidth] __attribute__((aligned(64)));
 };
 
-// Forward: lanes are filters, which lie far apart in memory, so each tap is turned over.
+// Forward: lanes are filters, which lie far apart in memory, so each tap is turned over. That many
+// streams the processor doesn't see, so the depths of the next block are asked for early.
 FJORD_HD void gather(const FilterBlock& f, std::int64_t lane, Taps& taps) {
   const std::int64_t lanes = clipped(f.filters - lane),
                      depths = clipped(f.channels - f.first_depth);
-  for (int tap = 0; tap < kTaps * kTaps; ++tap)
-    for (std::int64_t k = 0; k < kWidth; ++k) {
-      const float* from =
-          f.weight + ((lane + k) * kTaps * kTaps + tap) * f.channels + f.first_depth;
-      const float scale = f.scale && k < lanes ? f.scale[lane + k] : 1.0f;
-      for (std::int64_t c = 0; c < kWidth; ++c)
-        taps.values[c][tap][k] = k < lanes && c < depths ? from[c] * scale : 0.0f;
+  Vector scale[kWidth] = {};
+  for (std::int64_t k = 0; k < lanes; ++k) scale[k] = splat(f.scale ? f.scale[lane + k] : 1.0f);
+  for (int tap = 0; tap < kTaps * kTaps; ++tap) {
+    const float* from = f.weight + (lane * kTaps * kTaps + tap) * f.channels + f.first_depth;
+    Vector square[kWidth] = {};
+    for (std::int64_t k = 0; k < lanes; ++k) {
+      const float* depths_of = from + k * kTaps * kTaps * f.channels;
+      square[k] = load_some(depths_of, depths) * scale[k];
+      __builtin_prefetch(depths_of + kWidth);
     }
+    turn_over(square);
+    for (int c = 0; c < kWidth; ++c) store_aligned(taps.values[c][tap], square[c]);
+  }
 }
 
 // Backward-data: lanes are channels, side by side in memory; the filter is reversed.

@@ -76,6 +76,43 @@ FJORD_HD Vector add_neighbours(Vector a, Vector b) {
 #endif
 }
 
+// The first, or the last, halves of both, lane by lane.
+FJORD_HD Vector interleave_first(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif defined(__AVX__)
+  return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+  return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+#endif
+}
+FJORD_HD Vector interleave_last(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
+#elif defined(__AVX__)
+  return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+  return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+
+// Rows become columns. Interleaving the two halves of a square turns the bits of every value's
+// place round by one, so as often as a row's place has bits is halfway round: the transposed.
+FJORD_HD void turn_over(Vector* square) {
+#pragma GCC unroll 4
+  for (int turned = 1; turned < kWidth; turned *= 2) {
+    Vector next[kWidth];
+#pragma GCC unroll 8
+    for (int i = 0; i < kWidth / 2; ++i) {
+      next[2 * i] = interleave_first(square[i], square[i + kWidth / 2]);
+      next[2 * i + 1] = interleave_last(square[i], square[i + kWidth / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) square[i] = next[i];
+  }
+}
+
 FJORD_HD Vector splat(float value) { return value - Vector{}; }
 
 // What the matrix products multiply: values as they are, or rounded to bf16 in the files that are
