@@ -87,8 +87,7 @@ void read_values(Backend backend, const Parameter& p, F read) {
   read(static_cast<const T*>(values.data()));
 }
 
-// A filter's taps lie in files channel by channel, in memory tap by tap. Written in order: what is
-// read lies in the core's own cache.
+// Of rows x columns, written in order.
 template <class From, class To>
 void transpose(const From* from, std::int64_t rows, std::int64_t columns, To* to) {
   for (std::int64_t column = 0; column < columns; ++column)
@@ -97,6 +96,9 @@ void transpose(const From* from, std::int64_t rows, std::int64_t columns, To* to
 }
 
 std::int64_t taps_of(const Parameter& p) { return p.shape.h * p.shape.w; }
+
+// A filter's taps lie in files channel by channel, in memory tap by tap.
+bool is_reordered(const Parameter& p) { return p.filter && taps_of(p) > 1; }
 
 template <class T, class F>
 void to_file_order(const Parameter& p, const T* values, F take) {
@@ -108,7 +110,7 @@ void to_file_order(const Parameter& p, const T* values, F take) {
     const std::int64_t filters = std::min(together, p.shape.n - k);
     piece.resize(static_cast<std::size_t>(filters * size));
     for (float* to = piece.data(); to < piece.data() + piece.size(); to += size, values += size)
-      if (p.filter)
+      if (is_reordered(p))
         transpose(values, taps_of(p), p.shape.c, to);
       else
         std::copy_n(values, size, to);
@@ -118,7 +120,7 @@ void to_file_order(const Parameter& p, const T* values, F take) {
 
 template <class T>
 void from_file_order(const Parameter& p, T* values) {
-  if (!p.filter || taps_of(p) == 1) return;
+  if (!is_reordered(p)) return;
   const std::int64_t size = p.count() / p.shape.n;
   std::vector<T> file(static_cast<std::size_t>(size));
   for (std::int64_t k = 0; k < p.shape.n; ++k) {

@@ -24,14 +24,17 @@ std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape
   return shape_text(index);
 }
 
+// Pieces that counters of 32 bits can count: as wide as a float, so that vectors do it, as they do
+// where no && branches.
+constexpr std::size_t kPieceValues = 1 << 16;
+
 }  // namespace
 
 void ValueCheck::add(std::span<const float> values) {
   const float least = is_variance(parameter_) ? 0 : -FLT_MAX;
   const auto is_bad = [least](float value) { return !((value >= least) & (value <= FLT_MAX)); };
   while (!values.empty()) {
-    const auto piece = values.first(std::min<std::size_t>(values.size(), 1 << 16));
-    // Counters as wide as what they count, so that vectors count.
+    const auto piece = values.first(std::min(values.size(), kPieceValues));
     std::int32_t bad = 0, normal = 0;
 #pragma omp simd reduction(+ : bad, normal)
     for (std::size_t i = 0; i < piece.size(); ++i) {

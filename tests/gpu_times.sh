@@ -1,5 +1,5 @@
-# The times of tests/gpu.sh, which sources this: fjord's, by rule and as they are tuned, and PyTorch's and TensorRT's
-# beside them. Each prints a section of the Markdown file; what is absent is said and left out.
+# The times of tests/gpu.sh, which sources this and has build, quick, python, peers, run and number: fjord's, by rule and as
+# they are tuned, and PyTorch's and TensorRT's beside them. Sections of Markdown; what is absent is said and left out.
 
 bench() { "$build/tools/fjord-bench" "$@" --device cuda --quiet --json -; }
 

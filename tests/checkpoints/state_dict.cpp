@@ -243,6 +243,30 @@ TEST_CASE("more filters than are written at a time: all in order, and the bad va
         std::string::npos);
 }
 
+TEST_CASE(
+    "bad values of a tensor larger than what is looked at a time: the first, and all counted") {
+  const Folder folder;
+  const auto path = folder / "large.safetensors";
+  Parameters model;
+  model.get("w", {70, 3, 3, 128}, true, Role::weight, Init::torch_default);
+  model.allocate();
+  std::vector<float> values(80640, 0.5f);
+  const auto refused = [&](std::string_view why) {
+    save_safetensors(path, {source("w", {70, 128, 3, 3}, values)}, {});
+    const Caught error = caught([&] { load_state_dict(path, model, {}); });
+    CHECK(error.exit == 7);
+    CHECK(error.line.find(why) != std::string::npos);
+  };
+  values[69 * 1152 + 5 * 9 + 7] = NAN;
+  refused("value [69, 5, 2, 1] is nan; 1 of 80640 values are not finite");
+  values[80639] = values[65536] = INFINITY;
+  refused("value [56, 113, 2, 1] is inf; 3 of 80640 values are not finite");
+  values[65535] = -INFINITY;
+  refused("value [56, 113, 2, 0] is -inf; 4 of 80640 values are not finite");
+  std::fill(values.begin(), values.end(), 0.0f);
+  refused("all 80640 values are zero or denormal");
+}
+
 TEST_CASE("row 26: every flipped bit of a saved model is found") {
   Saved s;
   save_state_dict(s.path, s.model, {{"architecture", "tiny"}});

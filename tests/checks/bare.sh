@@ -38,7 +38,7 @@ targets=$(sed -nE 's/.*cmake --build .* --target ([^|]*[^| ]) *\|\|.*/\1/p' "$ro
 for target in $targets; do
   known "$target" || fault "a bare build has no target $target, which tests/gpu.sh builds"
 done
-programs=$(grep -oE '\$\(bin [a-z_/]+\)|\$build/tools/[a-z_.-]+' "$root/tests/gpu.sh" |
+programs=$(grep -ohE '\$\(bin [a-z_/]+\)|\$build/tools/[a-z_.-]+' "$root/tests/gpu.sh" "$root/tests/gpu_times.sh" |
   sed -E 's|\$\(bin (.*)\)|tests/cuda/\1|; s|\$build/||' | sort -u)
 [ -n "$programs" ] || fault "no programs were found in tests/gpu.sh"
 for program in $programs; do

@@ -38,7 +38,8 @@ python=$environment/bin/python
 [ -f "$peers/infer.py" ] || refuse "--peers DIR or FJORD_PEERS has to name the folder of infer.py and train_step.py"
 [ -x "$tools/fjord-bench" ] || refuse "there is no $tools/fjord-bench: build it, or give --tools DIR"
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+company='' # a process that runs beside the one that is measured
+trap '[ -z "$company" ] || kill "$company" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 cached=$root/build/peers # the peers' converted networks
 mkdir -p "$cached"
 
@@ -83,19 +84,23 @@ compare() {
 }
 turns() { for _ in $(seq "$runs"); do "$@"; done; }
 
-# Beside the two counts of threads: what the machine's second core gives to work that shares nothing (a process of one
-# thread, alone and in company), and what PyTorch makes of two.
+# Beside the two counts of threads: what PyTorch makes of two, and how much longer one takes while another process does the
+# same, which shares nothing with it.
 turn_threads() {
-  local count company step=(train --encoder resnet34 --size 256 --batch 8)
+  local count work=(train --encoder resnet34 --size 256 --batch 8)
   for count in 2 1; do
-    run "$count threads" "$tools/fjord-bench" "${step[@]}" --steps $steps --warmup $warmup --threads $count --json -
+    run "$count threads" "$tools/fjord-bench" "${work[@]}" --steps $steps --warmup $warmup --threads $count --json -
     run "pytorch $count" "$python" "$peers/train_step.py" --channels-last --size 256 --batch 8 --steps $steps --warmup $warmup --threads $count
   done
-  "$tools/fjord-bench" "${step[@]}" --steps 100000 --threads 1 >"$scratch/company" 2>&1 &
+  "$tools/fjord-bench" "${work[@]}" --steps 100000 --threads 1 >"$scratch/company" 2>&1 &
   company=$!
-  run "in company" "$tools/fjord-bench" "${step[@]}" --steps $steps --warmup $warmup --threads 1 --json -
-  kill $company
-  wait $company 2>"$scratch/company" || true
+  run "in company" "$tools/fjord-bench" "${work[@]}" --steps $steps --warmup $warmup --threads 1 --json -
+  if ! kill "$company" 2>/dev/null; then # it ended early: there was no company
+    rm -f "$scratch/in company"
+    tail -1 "$scratch/company" >"$scratch/in company.failed"
+  fi
+  wait "$company" 2>/dev/null || true
+  company=''
 }
 # A network that is saved, and an image for it: a new process reads both and writes a mask. The engines' time is from importing
 # them to the result in memory, with the image there already.
@@ -149,8 +154,8 @@ if wanted avx2-infer; then beside infer pytorch --size 512 --batch 1 --isa avx2;
 if wanted threads; then
   turns turn_threads
   compare "train step, 2 threads beside 1" "2 threads" "1 threads" median_ms 0 ms
-  compare "the same in PyTorch" "pytorch 2" "pytorch 1" median_ms 0 ms
-  compare "train step of 1 thread, alone beside another such process on the second core" "1 threads" "in company" median_ms 0 ms
+  compare "train step of PyTorch, 2 threads (left) beside 1" "pytorch 2" "pytorch 1" median_ms 0 ms
+  compare "train step of 1 thread, by itself (left) and while another process does the same: two processes do 2 / this as much" "1 threads" "in company" median_ms 0 ms
 fi
 if wanted first; then
   prepare_first >"$scratch/out" 2>"$scratch/err" || tail -1 "$scratch/err" >"$scratch/process.failed"

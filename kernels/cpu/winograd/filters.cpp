@@ -15,23 +15,23 @@ struct Taps {
   float values[kWidth][kTaps * kTaps][kWidth] __attribute__((aligned(64)));
 };
 
-// Forward: lanes are filters, which lie far apart in memory, so each tap is turned over. That many
+// Forward: lanes are filters, which lie far apart in memory, so each tap is transposed. That many
 // streams the processor doesn't see, so the depths of the next block are asked for early.
 FJORD_HD void gather(const FilterBlock& f, std::int64_t lane, Taps& taps) {
   const std::int64_t lanes = clipped(f.filters - lane),
                      depths = clipped(f.channels - f.first_depth);
-  Vector scale[kWidth] = {};
-  for (std::int64_t k = 0; k < lanes; ++k) scale[k] = splat(f.scale ? f.scale[lane + k] : 1.0f);
+  const std::int64_t filter = kTaps * kTaps * f.channels;
+  const Vector scale = f.scale ? load_some(f.scale + lane, lanes) : splat(1.0f);
   for (int tap = 0; tap < kTaps * kTaps; ++tap) {
-    const float* from = f.weight + (lane * kTaps * kTaps + tap) * f.channels + f.first_depth;
+    const float* from = f.weight + lane * filter + tap * f.channels + f.first_depth;
     Vector square[kWidth] = {};
-    for (std::int64_t k = 0; k < lanes; ++k) {
-      const float* depths_of = from + k * kTaps * kTaps * f.channels;
-      square[k] = load_some(depths_of, depths) * scale[k];
-      __builtin_prefetch(depths_of + kWidth);
+    for (std::int64_t k = 0; k < lanes; ++k, from += filter) {
+      square[k] = load_some(from, depths);
+      if (depths == kWidth) __builtin_prefetch(from + kWidth);
     }
-    turn_over(square);
-    for (int c = 0; c < kWidth; ++c) store_aligned(taps.values[c][tap], square[c]);
+    transpose(square);
+    for (std::int64_t c = 0; c < kWidth; ++c)
+      store_aligned(taps.values[c][tap], c < depths ? square[c] * scale : Vector{});
   }
 }
 

@@ -97,11 +97,12 @@ FJORD_HD Vector interleave_last(Vector a, Vector b) {
 #endif
 }
 
-// Rows become columns. Interleaving the two halves of a square turns the bits of every value's
-// place round by one, so as often as a row's place has bits is halfway round: the transposed.
-FJORD_HD void turn_over(Vector* square) {
+// Rows become columns. Interleaving the first half of the rows with the last rotates the bits of
+// every value's place (row, lane) by one; after as many rounds as a row has bits, both are
+// exchanged.
+FJORD_HD void transpose(Vector* square) {
 #pragma GCC unroll 4
-  for (int turned = 1; turned < kWidth; turned *= 2) {
+  for (int lanes = 1; lanes < kWidth; lanes *= 2) {  // a round for each bit
     Vector next[kWidth];
 #pragma GCC unroll 8
     for (int i = 0; i < kWidth / 2; ++i) {
