@@ -17,23 +17,22 @@ namespace {
 using namespace winograd;
 
 /// Filters are kept by the second run with them: the first makes them ready on the way, as with
-/// little memory, so that a process of one image does not wait for what only others would use.
-struct KeptFilters {
-  enum class State : std::uint64_t { unused, used, kept } state;
-  alignas(64) float taps[1];  // as many as there are
-};
-constexpr std::size_t kTapsAt = offsetof(KeptFilters, taps);
+/// little memory, so that a process of one image does not wait for what only others would use. What
+/// tells them apart lies behind the taps: the first run touches no page of these.
+enum class KeptState : std::uint64_t { unused, used, kept };
 
-const float* kept_taps(const Convolution& layer, const Filters& filters, void* memory) {
-  if (!memory) return nullptr;
-  auto* kept = static_cast<KeptFilters*>(memory);
-  if (kept->state == KeptFilters::State::unused) {
-    kept->state = KeptFilters::State::used;
-    return nullptr;
-  }
-  if (kept->state == KeptFilters::State::used) layer.keep(filters, kept->taps);
-  kept->state = KeptFilters::State::kept;
-  return kept->taps;
+KeptState& state_of(const Convolution& layer, void* kept) {
+  return *reinterpret_cast<KeptState*>(static_cast<std::byte*>(kept) + layer.kept_bytes());
+}
+
+const float* kept_taps(const Convolution& layer, const Filters& filters, void* kept) {
+  if (!kept) return nullptr;
+  KeptState& state = state_of(layer, kept);
+  auto* taps = static_cast<float*>(kept);
+  if (state == KeptState::used) layer.keep(filters, taps);
+  const bool first = state == KeptState::unused;
+  state = first ? KeptState::used : KeptState::kept;
+  return first ? nullptr : taps;
 }
 
 }  // namespace
@@ -96,9 +95,9 @@ ConvInference winograd_inference(const ConvInferenceShape& s) {
   ConvInference pass{
       implementation_of(s.conv.math), layer->format(), 0, layer->scratch_bytes(), {}, {}};
   if (keeps) {
-    pass.kept_bytes = kTapsAt + layer->kept_bytes();
-    pass.keep = [](In, In, void* kept, Stream&) {
-      static_cast<KeptFilters*>(kept)->state = KeptFilters::State::unused;
+    pass.kept_bytes = layer->kept_bytes() + sizeof(KeptState);
+    pass.keep = [layer](In, In, void* kept, Stream&) {
+      state_of(*layer, kept) = KeptState::unused;
     };
   }
   pass.run = [layer, relu = s.act == Act::relu](const ConvInferenceInputs& t, Out y, void* scratch,
