@@ -17,7 +17,10 @@ void set_threads(int count) { omp_set_num_threads(count > 0 ? count : omp_get_nu
 int threads() { return std::max(1, omp_get_max_threads()); }
 
 void wait_politely(char** argv) {
-  if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
+  // A second start would have no more cores than the first one's main thread has been bound to.
+  for (const char* said :
+       {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"})
+    if (std::getenv(said)) return;
   setenv("GOMP_SPINCOUNT", "2000", 0);
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);

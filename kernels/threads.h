@@ -12,6 +12,7 @@ int threads();
 /// Makes threads that wait for each other sleep soon instead of spinning: on a busy machine a step
 /// is two to three times faster. The OpenMP library reads this wish only while it is loaded, so the
 /// program is started once more, with the same arguments; first thing in main, before any output.
+/// Whoever says himself how threads wait, or on which cores, has it so.
 void wait_politely(char** argv);
 
 }  // namespace fjord

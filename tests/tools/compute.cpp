@@ -1,9 +1,11 @@
-// What the environment says of convolutions, and the names of precisions.
+// What the environment says of convolutions and threads, and the names of precisions.
 #include "tools/compute.h"
 
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+
+#include "tests/tools/user.h"
 
 using namespace fjord;
 
@@ -78,4 +80,17 @@ TEST_CASE("precisions by their names") {
   for (const char* name : {"fp32", "tf32", "bf16", "fp16"})
     CHECK(to_string(precision_of(name)) == name);
   CHECK_THROWS_WITH_AS(precision_of("fp8"), doctest::Contains("there is no such precision"), Error);
+}
+
+TEST_CASE("threads that OpenMP binds to cores are as many as those that it leaves free") {
+  const Variable policy("OMP_WAIT_POLICY", nullptr), spins("GOMP_SPINCOUNT", nullptr);
+  const auto threads_of = [](const std::vector<std::string>& environment) {
+    const test::Outcome ran = test::run({"fjord-bench", "infer", "--encoder", "resnet18", "--size",
+                                         "32", "--steps", "1", "--warmup", "0", "--json", "-"},
+                                        {.environment = environment});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    return ran.json().at("threads").get<int>();
+  };
+  CHECK(threads_of({"OMP_PROC_BIND=true"}) == threads_of({}));
 }
