@@ -24,31 +24,42 @@ std::string index_text(std::int64_t flat, const std::vector<std::int64_t>& shape
   return shape_text(index);
 }
 
-// Pieces that counters of 32 bits can count: as wide as a float, so that vectors do it, as they do
-// where no && branches.
-constexpr std::size_t kPieceValues = 1 << 16;
+// Compilers make vectors of a loop whose length they know, without a branch in it (thus no &&) and
+// with counters as wide as what they count.
+constexpr std::size_t kPieceValues = 4096;
+
+struct Counts {
+  std::int32_t bad = 0, normal = 0;
+};
+
+bool is_bad(float value, float least) { return !((value >= least) & (value <= FLT_MAX)); }
+
+template <std::size_t extent>
+Counts counted(std::span<const float, extent> values, float least) {
+  Counts counts;
+  for (const float value : values) {
+    counts.bad += is_bad(value, least) ? 1 : 0;
+    counts.normal += std::fabs(value) >= FLT_MIN ? 1 : 0;
+  }
+  return counts;
+}
 
 }  // namespace
 
 void ValueCheck::add(std::span<const float> values) {
   const float least = is_variance(parameter_) ? 0 : -FLT_MAX;
-  const auto is_bad = [least](float value) { return !((value >= least) & (value <= FLT_MAX)); };
   while (!values.empty()) {
     const auto piece = values.first(std::min(values.size(), kPieceValues));
-    std::int32_t bad = 0, normal = 0;
-#pragma omp simd reduction(+ : bad, normal)
-    for (std::size_t i = 0; i < piece.size(); ++i) {
-      bad += is_bad(piece[i]) ? 1 : 0;
-      normal += std::fabs(piece[i]) >= FLT_MIN ? 1 : 0;
-    }
-    if (bad > 0 && bad_ == 0) {
-      const auto first = std::find_if(piece.begin(), piece.end(), is_bad);
+    const Counts counts = piece.size() == kPieceValues ? counted(piece.first<kPieceValues>(), least)
+                                                       : counted(piece, least);
+    if (counts.bad > 0 && bad_ == 0) {
+      const auto first = std::ranges::find_if(piece, [&](float v) { return is_bad(v, least); });
       first_bad_ = seen_ + (first - piece.begin());
       first_value_ = *first;
     }
     seen_ += static_cast<std::int64_t>(piece.size());
-    bad_ += bad;
-    normal_ += normal;
+    bad_ += counts.bad;
+    normal_ += counts.normal;
     values = values.subspan(piece.size());
   }
 }
