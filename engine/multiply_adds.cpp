@@ -55,6 +55,12 @@ std::int64_t multiply_adds(const Step& step) {
     return through(step.writes[0]->shape, filter_read(step).shape);
   if (op == "conv_backward_data") return through(step.reads[0]->shape, filter_read(step).shape);
   if (op == "conv_backward_filter") return through(step.reads[1]->shape, step.writes[0]->shape);
+  // The convolution whose passes a transposed one borrows maps its result to what it reads.
+  if (op == "conv_transpose_forward") return through(step.reads[0]->shape, filter_read(step).shape);
+  if (op == "conv_transpose_backward_data")
+    return through(step.writes[0]->shape, filter_read(step).shape);
+  if (op == "conv_transpose_backward_filter")
+    return through(step.reads[0]->shape, step.writes[0]->shape);
   return op.starts_with("upsample_conv_") ? upsample_conv_multiply_adds(step, op) : 0;
 }
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
+#include "kernels/parallel.h"
 #include "kernels/pointwise.h"
 #include "kernels/rng.h"
 
@@ -168,7 +168,7 @@ Parameter* Parameters::find(std::string_view name) {
 }
 
 void Parameters::allocate(Backend backend) {
-  check(!allocated(), "Parameters", "allocated twice");
+  invariant(!allocated(), "Parameters", "allocated twice");
   backend_ = backend;
   std::int64_t weight = 0, statistic = 0, counter = 0;
   for (auto p = list_.rbegin(); p != list_.rend(); ++p) {
@@ -196,9 +196,9 @@ void Parameters::allocate(Backend backend) {
 }
 
 void Parameters::make_shadow(DType type) {
-  check(allocated() && dtype == DType::f32 && size_of(type) == 2, "Parameters",
-        "a shadow is of f32 weights, in 16 bits");
-  check(!shadow.data || shadow.dtype == type, "Parameters", "one type of shadow at a time");
+  invariant(allocated() && dtype == DType::f32 && size_of(type) == 2, "Parameters",
+            "a shadow is of f32 weights, in 16 bits");
+  invariant(!shadow.data || shadow.dtype == type, "Parameters", "one type of shadow at a time");
   if (shadow.data) return;
   shadow_memory_ = DeviceBlock(
       backend_, static_cast<std::size_t>(std::max<std::int64_t>(weight_count_, 1)) * size_of(type));
@@ -236,20 +236,20 @@ std::size_t Parameters::bytes() const {
 }
 
 std::int64_t Parameters::count(const Parameter& p) const {
-  check(p.role == Role::counter, p.name, "it is no counter");
+  invariant(p.role == Role::counter, p.name, "it is no counter");
   std::int64_t count = 0;
   read_values<std::int64_t>(backend_, p, [&](const std::int64_t* from) { count = *from; });
   return count;
 }
 
 void Parameters::set_count(Parameter& p, std::int64_t count) {
-  check(p.role == Role::counter, p.name, "it is no counter");
+  invariant(p.role == Role::counter, p.name, "it is no counter");
   write_values<std::int64_t>(backend_, p, [&](std::int64_t* to) { *to = count; });
 }
 
 void Parameters::file_values(const Parameter& p,
                              const std::function<void(std::span<const float>)>& take) const {
-  check(p.role != Role::counter, p.name, "a counter has no real values");
+  invariant(p.role != Role::counter, p.name, "a counter has no real values");
   if (dtype == DType::f64)
     read_values<double>(backend_, p, [&](const double* from) { to_file_order(p, from, take); });
   else
@@ -266,7 +266,7 @@ std::vector<float> Parameters::file_values(const Parameter& p) const {
 }
 
 void Parameters::read_file_values(Parameter& p, const std::function<void(std::span<float>)>& read) {
-  check(p.role != Role::counter, p.name, "a counter has no real values");
+  invariant(p.role != Role::counter, p.name, "a counter has no real values");
   const auto count = static_cast<std::size_t>(p.count());
   if (dtype == DType::f64)
     write_values<double>(backend_, p, [&](double* to) {

@@ -74,7 +74,7 @@ class Parameters {
   std::deque<Parameter>& all() { return list_; }
   const std::deque<Parameter>& all() const { return list_; }
   std::int64_t weight_count() const { return weight_count_; }  // alignment between them included
-  std::size_t bytes() const;                                   // of weights and statistics
+  std::size_t bytes() const;  // of weights, statistics and the shadow
 
   /// A parameter's values as files have them: f32, filters in PyTorch's order (K, C, R, S). Not of
   /// counters. `take` is given them a few filters at a time. Setting throws Error{usage} for

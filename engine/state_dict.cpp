@@ -12,8 +12,8 @@
 #include <set>
 
 #include "engine/value_check.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/error.h"
+#include "kernels/parallel.h"
 #include "kernels/threads.h"
 
 namespace fjord {

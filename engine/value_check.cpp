@@ -69,9 +69,9 @@ void ValueCheck::refuse_bad(const std::string& place, std::string_view remedy) c
     throw Error(ExitCode::numeric, "values", place, why, remedy);
   };
   if (bad_ > 0)
-    refuse(fmt::format("value {} is {}; {} of {} values are not finite{}",
+    refuse(fmt::format("value {} is {}; {} of {} values are {}not finite",
                        index_text(first_bad_, parameter_.file_shape()), first_value_, bad_, seen_,
-                       is_variance(parameter_) ? " or negative" : ""));
+                       is_variance(parameter_) ? "negative or " : ""));
   if (parameter_.filter && parameter_.role == Role::weight && normal_ == 0 && seen_ > 0)
     refuse(fmt::format("all {} values are zero or denormal", seen_));
 }

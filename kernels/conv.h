@@ -26,8 +26,9 @@ constexpr std::int64_t conv_size(std::int64_t in, const Conv2d& conv) {
 enum class ConvMath : std::uint8_t { exact, tf32, bf16 };
 
 /// Which algorithms may compute a convolution: any that is fast, or only the sums of its definition
-/// (--exact), whose rounding errors are several times smaller than Winograd's.
-enum class ConvAlgorithm : std::uint8_t { any, direct };
+/// (--exact), whose rounding errors are several times smaller than Winograd's; or those of the
+/// backend's library alone, which the others are measured beside.
+enum class ConvAlgorithm : std::uint8_t { any, direct, library };
 
 /// What those may have who prefer speed to equal bits. Off unless asked for.
 struct ConvTuning {
@@ -75,7 +76,7 @@ struct ConvBackwardFilter {
   std::function<void(In x, In dy, Out dweight, Out dbias, void* scratch, Stream&)> run;
 };
 
-/// These slots choose an implementation by a fixed rule on shape and instruction set.
+/// These slots choose an implementation by a fixed rule on the shape.
 inline Kernel<const ConvShape&, ConvForward&> prepare_conv_forward{"conv_forward"};
 inline Kernel<const ConvShape&, ConvBackwardData&> prepare_conv_backward_data{"conv_backward_data"};
 inline Kernel<const ConvShape&, ConvBackwardFilter&> prepare_conv_backward_filter{

@@ -22,7 +22,7 @@ Device& device(Backend backend) {
 }
 
 void enable_device(Backend backend, Device& device) {
-  check(backend == Backend::cuda, "enable_device", "the host's device is fixed");
+  invariant(backend == Backend::cuda, "enable_device", "the host's device is fixed");
   cuda_device_in_use = &device;
 }
 

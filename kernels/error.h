@@ -24,18 +24,20 @@ enum class ExitCode : int {
 };
 
 /// The one error type. what() is the line a user reads:
-/// "error[E-label-value] labels/a.png: found 7 at (3, 4) - the model has classes 0..5 - use
-/// --labels".
+/// "error[E-label-value] labels/a.png: found 7 at x 3, y 4 and in 12 of 65536 pixels - with 6
+/// classes label values are 0..5 - use --labels ...".
 class Error : public std::runtime_error {
  public:
   Error(ExitCode exit, std::string_view slug, std::string_view what, std::string_view why,
         std::string_view remedy)
       : std::runtime_error(fmt::format("error[E-{}] {} - {} - {}", slug, what, why, remedy)),
         exit(exit),
-        slug(slug) {}
+        slug(slug),
+        subject(what),
+        reason(why) {}
 
   const ExitCode exit;
-  const std::string slug;
+  const std::string slug, subject, reason;  // the line but for its remedy
 };
 
 /// A rule of the library's own calls (shapes, attributes): throws Error{usage, "shape"} naming the
@@ -45,6 +47,14 @@ void check(bool ok, std::string_view place, fmt::format_string<Args...> rule, Ar
   if (ok) return;
   throw Error(ExitCode::usage, "shape", place, fmt::format(rule, std::forward<Args>(args)...),
               "change the model's options or the size of its input");
+}
+
+/// A rule that only our own code can break: throws Error{bug}.
+template <class... Args>
+void invariant(bool ok, std::string_view place, fmt::format_string<Args...> rule, Args&&... args) {
+  if (ok) return;
+  throw Error(ExitCode::bug, "bug", place, fmt::format(rule, std::forward<Args>(args)...),
+              "please report it with the command");
 }
 
 /// Bytes that came from outside (names, paths, metadata) made safe for one line of a terminal:

@@ -63,8 +63,8 @@ struct In {
   Shape shape() const { return buffer->shape; }
   DType dtype() const { return buffer->dtype; }
   template <class T>
-  const T* as() const {
-    return static_cast<const T*>(buffer->data);
+  const T* as() const {  // null where absent
+    return buffer ? static_cast<const T*>(buffer->data) : nullptr;
   }
 };
 
@@ -77,8 +77,8 @@ struct Out {
   Shape shape() const { return buffer->shape; }
   DType dtype() const { return buffer->dtype; }
   template <class T>
-  T* as() const {
-    return static_cast<T*>(buffer->data);
+  T* as() const {  // null where absent
+    return buffer ? static_cast<T*>(buffer->data) : nullptr;
   }
 };
 
@@ -90,8 +90,8 @@ struct InOut {
   Shape shape() const { return buffer->shape; }
   DType dtype() const { return buffer->dtype; }
   template <class T>
-  T* as() const {
-    return static_cast<T*>(buffer->data);
+  T* as() const {  // null where absent
+    return buffer ? static_cast<T*>(buffer->data) : nullptr;
   }
 };
 

@@ -15,6 +15,7 @@ ocl-icd-opencl-dev
 libfmt-dev
 nlohmann-json3-dev
 libcli11-dev | libcli11
+zlib1g-dev
 libpng-dev
 libjpeg62-turbo-dev | libjpeg-turbo8-dev
 libtiff-dev
@@ -26,7 +27,6 @@ libprotobuf-dev
 protobuf-compiler
 libonnx-dev
 doctest-dev
-libbenchmark-dev
 clang
 libclang-rt-dev | libclang-rt-14-dev
 clang-format

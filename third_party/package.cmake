@@ -15,7 +15,7 @@ foreach(layer kernels engine models data)
 endforeach()
 install(TARGETS fjord EXPORT fjord-targets)
 
-foreach(program train evaluate predict inspect data bench import)
+foreach(program train evaluate predict inspect data bench import export)
   if(TARGET fjord-${program})
     install(TARGETS fjord-${program})
   endif()

@@ -1,5 +1,5 @@
 // fjord-bench conv: every kind of convolution of a step by itself, as the backend's rule chooses it
-// and by direct sums, in turns.
+// and by direct sums of its library (oneDNN), in turns.
 #include <cstring>
 #include <map>
 #include <tuple>
@@ -101,10 +101,15 @@ std::pair<double, double> in_turns(const BenchSettings& s, Recorded& a, Recorded
   return {median(of_a), median(of_b)};
 }
 
+bool is_transposed(const Step& step) {
+  return std::string_view(step.op).starts_with("conv_transpose_");
+}
+
 // The convolution whose pass a step is, as it was recorded.
 const Word& word_of(const Tape& tape, const Step& step) {
+  const char* op = is_transposed(step) ? "conv_transpose2d" : "conv2d";
   const auto found = std::ranges::find_if(
-      tape.words, [&](const Word& word) { return word.op == "conv2d" && word.path == step.path; });
+      tape.words, [&](const Word& word) { return word.op == op && word.path == step.path; });
   check(found != tape.words.end(), step.path, "no convolution is recorded for {}", step.op);
   return *found;
 }
@@ -112,7 +117,8 @@ const Word& word_of(const Tape& tape, const Step& step) {
 // Forward, backward_data or backward_filter.
 std::string pass_of(const Step& step) {
   const std::string op = step.op;
-  return op.substr(op.find("conv_") + 5);
+  const std::string before = is_transposed(step) ? "conv_transpose_" : "conv_";
+  return op.substr(op.find(before) + before.size());
 }
 
 nlohmann::ordered_json layer_of(const Tape& tape, const Row& row, double peak) {
@@ -130,9 +136,11 @@ nlohmann::ordered_json layer_of(const Tape& tape, const Row& row, double peak) {
                                {"implementation", step.implementation},
                                {"x", sizes(word.inputs[0]->shape)},
                                {"weight", sizes(word.inputs[1]->shape)}};
-  for (const char* key : {"stride", "padding", "dilation", "groups"})
-    layer[key] = word.integer(key);
-  layer.update({{"ms", row.seconds * 1e3},
+  for (const char* key : {"stride", "padding"}) layer[key] = word.integer(key);
+  const bool transposed = is_transposed(step);  // these are of one group and undilated
+  for (const char* key : {"dilation", "groups"}) layer[key] = transposed ? 1 : word.integer(key);
+  layer.update({{"transposed", transposed},
+                {"ms", row.seconds * 1e3},
                 {"direct_ms", row.direct_seconds * 1e3},
                 {"gflop_s", rate * 1e-9},
                 {"percent_of_peak", peak > 0 ? 100 * rate / peak : 0},
@@ -167,7 +175,7 @@ nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point
   RecordedOptions options = recorded_options(s);
   options.activations = Activations::kept;  // convolutions that are run again are no other ones
   Recorded chosen(options);
-  options.algorithm = ConvAlgorithm::direct;
+  options.algorithm = ConvAlgorithm::library;
   Recorded direct(options);
   const Timing timing = time_steps(s, start, [&] { chosen.run(); });
   direct.run();  // so that every tensor has values

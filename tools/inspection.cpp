@@ -160,6 +160,7 @@ int inspect_run(const InspectSettings& s, const fs::path& run) {
 bool is_forward_convolution(const Step& step) {
   return !step.again && (std::strcmp(step.op, "conv_forward") == 0 ||
                          std::strcmp(step.op, "upsample_conv_forward") == 0 ||
+                         std::strcmp(step.op, "conv_transpose_forward") == 0 ||
                          std::strcmp(step.op, "conv_inference") == 0);
 }
 

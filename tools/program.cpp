@@ -54,6 +54,9 @@ void apply_common_flags(const CommonFlags& flags) {
   set_quiet(flags.quiet);
   if (flags.device == "cuda") start_card();
   enable_cpu_kernels(isa_of(flags.isa));
+  if (cpu_isa() == Isa::plain)
+    say("instructions: plain ({}), several times slower than with AVX2",
+        flags.isa == "plain" ? "--isa plain" : "this CPU has no AVX2");
   set_threads(flags.threads);
 }
 

@@ -124,13 +124,12 @@ void start_again(TrainSettings& settings) {
     start_computing(settings);
   } catch (const Error& error) {
     if (error.exit != ExitCode::device) throw;
-    const std::string line = error.what();
-    const std::size_t begin = line.find("] ") + 2, middle = line.find(" - ", begin);
-    const std::size_t end = line.rfind(" - ");
-    throw Error(error.exit, error.slug, line.substr(begin, middle - begin),
-                line.substr(middle + 3, end - middle - 3),
-                fmt::format("go on where the run's device ({}) is, or start another run with --out",
-                            settings.common.device));
+    const bool instructions = error.slug == "isa" || error.slug == "device-precision";
+    const std::string where =
+        instructions ? "with a processor like the run's"
+                     : fmt::format("where the run's device ({}) is", settings.common.device);
+    throw Error(error.exit, error.slug, error.subject, error.reason,
+                fmt::format("go on {}, or start another run with --out", where));
   }
 }
 

@@ -14,20 +14,17 @@ namespace {
 Isa chosen_isa = Isa::automatic;
 const Loops* chosen_loops = &plain::table;
 
-bool has(Isa isa) {
+Isa best_isa() {
 #ifdef FJORD_X86_LOOPS
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                   __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  if (isa == Isa::avx2) return v3;
-  if (isa == Isa::avx512)
-    return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  if (v3) return v4 ? Isa::avx512 : Isa::avx2;
 #endif
-  return isa == Isa::plain;
+  return Isa::plain;
 }
-
-Isa best() { return has(Isa::avx512) ? Isa::avx512 : has(Isa::avx2) ? Isa::avx2 : Isa::plain; }
 
 const Loops& loops_of([[maybe_unused]] Isa isa) {
 #ifdef FJORD_X86_LOOPS
@@ -69,6 +66,16 @@ std::string_view to_string(Isa isa) {
   return "unknown";
 }
 
+Isa isa_to_use(Isa asked, Isa best) {
+  if (asked == Isa::automatic) return best;
+  if (asked < best)  // they are ordered from the widest on
+    throw Error(
+        ExitCode::device, "isa", fmt::format("--isa {}", to_string(asked)),
+        fmt::format("this CPU does not have these instructions, its best are {}", to_string(best)),
+        "use --isa auto");
+  return asked;
+}
+
 const Loops& loops() { return *chosen_loops; }
 
 Isa cpu_isa() { return chosen_isa; }
@@ -87,10 +94,7 @@ void enable_cpu_kernels(Isa isa) {
     throw Error(ExitCode::device, "isa", fmt::format("--isa {}", to_string(isa)),
                 fmt::format("this process already uses {}", to_string(chosen_isa)),
                 fmt::format("use --isa {} from the start", to_string(isa)));
-  const Isa wanted = isa == Isa::automatic ? best() : isa;
-  if (!has(wanted))
-    throw Error(ExitCode::device, "isa", fmt::format("--isa {}", to_string(isa)),
-                "this CPU does not have these instructions", "use --isa auto");
+  const Isa wanted = isa_to_use(isa, best_isa());
   limit_onednn(wanted);
   chosen_isa = wanted;
   chosen_loops = &loops_of(wanted);
@@ -105,6 +109,7 @@ void enable_cpu_kernels(Isa isa) {
   fill_conv_inference_kernels();
   fill_conv_norm_kernels();
   fill_loss_kernels();
+  fill_loss_gradient_kernels();
   fill_lovasz_kernels();
   fill_formula_loss_kernels();
   fill_confusion_kernels();

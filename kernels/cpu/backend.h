@@ -6,10 +6,15 @@
 
 namespace fjord {
 
-/// Instruction sets that the CPU kernels (and oneDNN) may use. Bits differ between them.
+/// Instruction sets that the CPU kernels (and oneDNN) may use, the widest first. Bits differ
+/// between them.
 enum class Isa : std::uint8_t { automatic, avx512, avx2, plain };
 
 std::string_view to_string(Isa isa);
+
+/// What a process uses that was asked for one of these on a CPU whose best is that. Throws
+/// Error{device} when the CPU lacks it.
+Isa isa_to_use(Isa asked, Isa best);
 
 /// Fills the CPU slots. The first call decides for the process (oneDNN's choice can't be undone);
 /// later ones may repeat it or ask for `automatic`. Throws Error{device} when the CPU lacks the

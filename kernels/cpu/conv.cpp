@@ -1,50 +1,44 @@
-// Which convolution runs where: one fixed rule on shape and instruction set.
+// Which convolution runs where: one fixed rule on the shape.
 #include "kernels/conv.h"
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/bias.h"
 #include "kernels/cpu/conv_rule.h"
-#include "kernels/cpu/direct/depthwise.h"
-#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/winograd/winograd.h"
 
 namespace fjord {
 
 namespace {
 
-/// The fixed rule: the first implementation that fits a layer runs it. It may look at the shape and
-/// the instruction set, never at a clock or the number of threads.
+/// The fixed rule: the first implementation that fits a layer runs it, whatever a clock says or how
+/// many threads there are.
 template <class Pass>
 struct Implementation {
-  bool (*fits)(const ConvShape&, Isa);
+  bool (*fits)(const ConvShape&);
   Pass (*prepare)(const ConvShape&);
 };
 
-bool always(const ConvShape&, Isa) { return true; }
-
-bool outputs_are_few(const ConvShape& shape, Isa) { return few_outputs_fit(shape); }
-bool is_depthwise(const ConvShape& shape, Isa) { return depthwise_fits(shape); }
+bool always(const ConvShape&) { return true; }
 
 constexpr Implementation<ConvForward> forward_implementations[]{
-    {outputs_are_few, few_outputs_forward},
+    {few_outputs_are_faster, few_outputs_forward},
     {winograd_is_faster, winograd_forward},
     {always, onednn_forward}};
 constexpr Implementation<ConvBackwardData> data_implementations[]{
     {winograd_is_faster, winograd_backward_data}, {always, onednn_backward_data}};
 constexpr Implementation<ConvBackwardFilter> filter_implementations[]{
-    {outputs_are_few, few_outputs_backward_filter},
-    {is_depthwise, depthwise_backward_filter},
+    {few_outputs_are_faster, few_outputs_backward_filter},
+    {depthwise_is_faster, depthwise_backward_filter},
     {winograd_is_faster, winograd_backward_filter},
     {always, onednn_backward_filter}};
 
 template <class Pass, std::size_t count>
 Pass choose(const Implementation<Pass> (&table)[count], const ConvShape& shape) {
   for (const Implementation<Pass>& implementation : table)
-    if (implementation.fits(shape, cpu_isa())) return implementation.prepare(shape);
+    if (implementation.fits(shape)) return implementation.prepare(shape);
   throw_empty_slot("convolution", Backend::cpu);
 }
 

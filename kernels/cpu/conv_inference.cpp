@@ -2,10 +2,8 @@
 #include "kernels/conv_inference.h"
 
 #include "kernels/cpu/conv_rule.h"
-#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/onednn.h"
-#include "kernels/cpu/winograd/winograd.h"
 
 namespace fjord {
 
@@ -13,7 +11,8 @@ namespace {
 
 /// A head: nothing follows it but its bias.
 bool is_head(const ConvInferenceShape& s) {
-  return few_outputs_fit(s.conv) && !s.scale && !s.residual && s.act == Act::none && s.low.n == 0;
+  return few_outputs_are_faster(s.conv) && !s.scale && !s.residual && s.act == Act::none &&
+         s.low.n == 0;
 }
 
 ConvInference head_inference(const ConvInferenceShape& s) {
@@ -35,7 +34,7 @@ void prepare_inference(const ConvInferenceShape& s, ConvInference& pass, Stream&
   const bool act = s.act == Act::none || s.act == Act::relu;
   if (is_head(s))
     pass = head_inference(s);
-  else if (winograd_is_faster(s.conv, cpu_isa()) && winograd_fits(s))
+  else if (winograd_is_faster(s.conv) && winograd_fits(s))
     pass = winograd_inference(s);
   else if (act && s.low.n == 0)
     pass = onednn_inference(s);

@@ -6,7 +6,6 @@
 
 #include "kernels/cpu/bias.h"
 #include "kernels/cpu/conv_rule.h"
-#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 
 namespace fjord {
@@ -19,11 +18,11 @@ bool computed(const ConvNormShape& s) {
 }
 
 bool outputs_are_few(const ConvNormShape& s) {
-  return few_outputs_fit(s.conv) && s.low.n == 0 && !s.moments;
+  return few_outputs_are_faster(s.conv) && s.low.n == 0 && !s.moments;
 }
 
 bool winograd_takes(const ConvNormShape& s) {
-  if (!winograd_is_faster(s.conv, cpu_isa())) return false;
+  if (!winograd_is_faster(s.conv)) return false;
   if (s.low.n == 0) return true;
   return winograd_fits(
       UpsampleConvShape{.low = s.low, .skip = s.skip, .weight = s.conv.weight, .y = s.conv.y});

@@ -55,7 +55,7 @@ class HostMailbox : public Mailbox {
     letters_.emplace_back(begin, begin + bytes_);
   }
   void take(void* to) override {
-    check(!letters_.empty(), "Mailbox", "no letter is under way");
+    invariant(!letters_.empty(), "Mailbox", "no letter is under way");
     std::memcpy(to, letters_.front().data(), bytes_);
     letters_.pop_front();
   }

@@ -14,6 +14,7 @@ void fill_upsample_conv_kernels();
 void fill_conv_inference_kernels();
 void fill_conv_norm_kernels();
 void fill_loss_kernels();
+void fill_loss_gradient_kernels();
 void fill_lovasz_kernels();
 void fill_formula_loss_kernels();
 void fill_confusion_kernels();

@@ -78,7 +78,8 @@ struct Loops {
   void (*norm_backward_apply)(Rows, const NormBackward&);
   void (*scale_backward)(Rows, const NormBackward&);
 
-  // x and tap are those of one image; y and dx start at the row.
+  // Forward x is one image, y and tap start at the row; backward dy and tap are one image, dx
+  // starts at the row.
   void (*max_pool)(const PoolRow&, const float* x, float* y, std::uint8_t* tap);
   void (*max_pool_backward)(const PoolRow&, const float* dy, const std::uint8_t* tap, float* dx,
                             bool add);

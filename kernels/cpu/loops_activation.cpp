@@ -6,8 +6,8 @@ namespace fjord::FJORD_ISA {
 namespace {
 
 // e^x to 2.5e-7 of it, without a branch, so that loops of it fill vectors: 2^n e^r with
-// |r| <= ln 2 / 2, the second by its series. Infinite or 0 outside of what a float holds (0 for the
-// subnormal ones too); a NaN stays a NaN.
+// |r| <= ln 2 / 2, the second by its series. Infinite from 88.3 on, 0 below -87.3 (where floats are
+// subnormal); a NaN stays a NaN.
 struct VectorExp {
   FJORD_HD float operator()(float given) const {
     constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "kernels/cpu/fill.h"
@@ -49,6 +50,22 @@ struct ElementLabel {
   }
   float operator[](std::int64_t i) const { return hard ? static_cast<float>(hard[i]) : soft[i]; }
 };
+
+constexpr int kMaxClasses = 256;  // of a u8 label
+
+inline double weight_of(const PixelLoss& loss, int c) {
+  return loss.class_weights.empty() ? 1 : loss.class_weights[static_cast<std::size_t>(c)];
+}
+
+inline Bce<float> bce_of(const PixelLoss& loss, int c) {
+  const double positive = loss.positive.empty() ? 1 : loss.positive[static_cast<std::size_t>(c)];
+  return {static_cast<float>(loss.smooth), static_cast<float>(positive)};
+}
+
+inline std::optional<Focal<float>> focal_of(const LossTerms& terms) {
+  if (!terms.focal) return {};
+  return focal_formula<float>(*terms.focal);
+}
 
 /// p = softmax(z) over `classes` values; returns log(sum(exp(z))).
 inline double softmax(const float* z, int classes, float* p) {

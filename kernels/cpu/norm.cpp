@@ -15,8 +15,6 @@ namespace {
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-const float* optional(In x) { return x ? x.as<float>() : nullptr; }
-
 // A chunk's mean and its sum of squared deviations from it; the second pass finds the chunk in the
 // cache. The deviations are taken from the mean rounded to float, so the merge uses that too.
 void chunk_moments(Rows rows, const float* x, double* mean, double* deviations) {
@@ -122,7 +120,7 @@ void backward_reduce(In x, In y, In dy, In scale, In shift, In mean, In inv_std,
   const std::int64_t channels = x.shape().c;
   const Chunks chunks = pixel_chunks(x.shape());
   const NormBackward a{.x = x.as<float>(),
-                       .y = optional(y),
+                       .y = y.as<float>(),
                        .dy = dy.as<float>(),
                        .scale = scale.as<float>(),
                        .shift = shift.as<float>(),
@@ -149,15 +147,15 @@ void backward_apply(In x, In y, In dy, In scale, In shift, In mean, In inv_std, 
   put_means(sums, inv_std, x.shape().pixels(), constants.data(), constants.data() + channels);
   run_chunks(x.shape(),
              {.x = x.as<float>(),
-              .y = optional(y),
+              .y = y.as<float>(),
               .dy = dy.as<float>(),
               .scale = scale.as<float>(),
               .shift = shift.as<float>(),
               .mean = mean.as<float>(),
               .mean_dz = constants.data(),
               .slope = constants.data() + channels,
-              .dx = dx ? dx.as<float>() : nullptr,
-              .dresidual = dresidual ? dresidual.as<float>() : nullptr,
+              .dx = dx.as<float>(),
+              .dresidual = dresidual.as<float>(),
               .relu = act == Act::relu,
               .add_dx = dx && dx.write == Write::add,
               .add_dresidual = dresidual && dresidual.write == Write::add},
@@ -167,13 +165,13 @@ void backward_apply(In x, In y, In dy, In scale, In shift, In mean, In inv_std, 
 void constant_backward(In x, In y, In dy, In scale, In shift, Out dx, Out dresidual, Act act,
                        Stream&) {
   run_chunks(dy.shape(),
-             {.x = optional(x),
-              .y = optional(y),
+             {.x = x.as<float>(),
+              .y = y.as<float>(),
               .dy = dy.as<float>(),
               .scale = scale.as<float>(),
-              .shift = optional(shift),
-              .dx = dx ? dx.as<float>() : nullptr,
-              .dresidual = dresidual ? dresidual.as<float>() : nullptr,
+              .shift = shift.as<float>(),
+              .dx = dx.as<float>(),
+              .dresidual = dresidual.as<float>(),
               .relu = act == Act::relu,
               .add_dx = dx && dx.write == Write::add,
               .add_dresidual = dresidual && dresidual.write == Write::add},

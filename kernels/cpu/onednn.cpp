@@ -132,8 +132,9 @@ dnnl::convolution_backward_weights::primitive_desc describe_backward_filter(cons
 
 memory unbound(const memory::desc& format) { return {format, engine(), DNNL_MEMORY_NONE}; }
 
-Reorder::Reorder(const memory::desc& from, const memory::desc& to, Write write)
+Reorder::Reorder(const memory::desc& from, const memory::desc& to, Write write, int workers)
     : source_(unbound(from)), target_(unbound(to)) {
+  const SeenThreads all(workers);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (write == Write::add) {

@@ -50,7 +50,7 @@ struct Layer {
     format = name_of(packed);
     packed_bytes = packed.get_size();
     if (packed != ours) {
-      pack = std::make_unique<Reorder>(ours, packed, Write::store);
+      pack = std::make_unique<Reorder>(ours, packed, Write::store, workers);
       scratch.take(packed.get_size());
       pack_at = scratch.take(pack->scratch_bytes());
     }
@@ -185,8 +185,8 @@ ConvBackwardData onednn_backward_data(const ConvShape& shape) {
   return {layer->implementation, all,
           [layer, sum_at, sum_bytes](In dy, In weight, Out dx, void* scratch, Stream&) {
             const bool add = dx.write == Write::add;
-            check(!add || layer->shape.write == Write::add, "conv_backward_data",
-                  "dx is to be added, but was planned to be stored");
+            invariant(!add || layer->shape.write == Write::add, "conv_backward_data",
+                      "dx is to be added, but was planned to be stored");
             layer->run(weight.as<float>(), scratch, [&](const Piece& p, auto& primitive, auto& m) {
               float* target = dx.as<float>() + p.x_offset(dx.shape());
               const auto worker = static_cast<std::size_t>(omp_get_thread_num());

@@ -31,8 +31,8 @@ std::vector<Piece> pieces_of(const ConvShape& s) {
   return cut_outputs(s, {.pieces = wanted, .least_rows = std::max<std::int64_t>(8, 256 / s.y.w)});
 }
 
-struct FilterGradient {
-  explicit FilterGradient(const ConvShape& s)
+struct FilterPieces {
+  explicit FilterPieces(const ConvShape& s)
       : y(s.y), pieces(pieces_of(s)), blocks(blocks_of(s)), workers(threads()), block(s) {
     block.y.c /= blocks;
     block.weight.n /= blocks;
@@ -45,8 +45,8 @@ struct FilterGradient {
     implementation = chosen.impl_info_str();
     kinds.build<dnnl::convolution_backward_weights>(block, pieces, packed, workers,
                                                     describe_backward_filter);
-    store = std::make_unique<Reorder>(packed, f.weight, Write::store);
-    add = std::make_unique<Reorder>(packed, f.weight, Write::add);
+    store = std::make_unique<Reorder>(packed, f.weight, Write::store, workers);
+    add = std::make_unique<Reorder>(packed, f.weight, Write::add, workers);
     plan(packed);
   }
 
@@ -135,7 +135,7 @@ struct FilterGradient {
 }  // namespace
 
 ConvBackwardFilter onednn_backward_filter(const ConvShape& shape) {
-  auto gradient = std::make_shared<FilterGradient>(shape);
+  auto gradient = std::make_shared<FilterPieces>(shape);
   prepared(shape, [&] { gradient->build(); });
   return {gradient->implementation, gradient->bytes,
           [gradient](In x, In dy, Out dweight, Out, void* scratch, Stream&) {

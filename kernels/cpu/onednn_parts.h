@@ -20,15 +20,20 @@ using dnnl::memory;
 const dnnl::engine& engine();
 dnnl::stream& stream();  // the calling thread's
 
-/// oneDNN decides by the number of threads that it sees; a piece is one thread's work.
-class OneThread {
+/// oneDNN decides by the number of threads that it sees.
+class SeenThreads {
  public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
+  explicit SeenThreads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
+  ~SeenThreads() { omp_set_num_threads(before_); }
+  SeenThreads(const SeenThreads&) = delete;
 
  private:
   const int before_;
+};
+
+/// A piece is one thread's work.
+struct OneThread : SeenThreads {
+  OneThread() : SeenThreads(1) {}
 };
 
 /// A piece's memory formats; x and y are NHWC, `weight` is ours (K x R x S x C).
@@ -71,10 +76,10 @@ inline std::byte* at(void* scratch, std::size_t offset) {
   return static_cast<std::byte*>(scratch) + offset;
 }
 
-/// A copy between two filter formats, stored or added.
+/// A copy between two filter formats, stored or added, by up to that many threads.
 class Reorder {
  public:
-  Reorder(const memory::desc& from, const memory::desc& to, Write write);
+  Reorder(const memory::desc& from, const memory::desc& to, Write write, int workers);
   std::size_t scratch_bytes() const { return workspace_.get_desc().get_size(); }
   void run(const void* from, void* to, void* scratch);
 

@@ -20,7 +20,7 @@ ConvShape plain_shape(const UpsampleConvShape& s) {
 }
 
 bool reads_through(const UpsampleConvShape& s) {
-  return winograd_is_faster(plain_shape(s), cpu_isa()) && winograd_fits(s);
+  return winograd_is_faster(plain_shape(s)) && winograd_fits(s);
 }
 
 void require(const UpsampleConvShape& s) {

@@ -10,7 +10,7 @@ namespace fjord::test {
 namespace {
 
 struct Hostile {
-  int row;  // of the table of bad inputs in docs/errors.md
+  int row;  // of the table of bad inputs in docs/bad-input.md
   std::string bytes, where, why;
 };
 

@@ -195,7 +195,7 @@ TEST_CASE("row 12: values that poison a model are named by tensor, index and cou
   refused(source("encoder.bn1.bias", {4}, {0, infinity, 0, 0}),
           "value [1] is inf; 1 of 4 values are not finite");
   refused(source("encoder.bn1.running_var", {4}, {1, 1, -0.5f, 1}),
-          "value [2] is -0.5; 1 of 4 values are not finite or negative");
+          "value [2] is -0.5; 1 of 4 values are negative or not finite");
   refused(source("encoder.conv1.weight", {4, 3, 3, 2}, std::vector<float>(72, 0.0f)),
           "all 72 values are zero or denormal");
   refused(source("encoder.conv1.weight", {4, 3, 3, 2}, std::vector<float>(72, 1e-40f)),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Who may include whom, and where a backend may show:
-#   tools -> models, data -> engine -> kernels; CUDA only in kernels/cuda and its tests; OpenMP and oneDNN only in
+#   tools -> models, data -> engine -> kernels, of which only tools and tests know a backend; CUDA only in kernels/cuda and its tests; OpenMP and oneDNN only in
 #   kernels; image files only in data and tools; no #if but in the files that are there for it: host
 #   or device (and which), the version of oneDNN, the processor's family.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -26,6 +26,8 @@ faults=$(awk '
       fault("includes " what ": includes are written from the root")
     else if (what ~ /\// && target in allowed && index(" " allowed[folder] " ", " " target " ") == 0)
       fault("includes " what ": " folder " may include " allowed[folder])
+    else if (what ~ /^kernels\/(cpu|cuda)\// && folder ~ /^(engine|models|data)$/)
+      fault("includes " what ": " folder " knows the kernels by their interfaces alone")
     else if (what ~ /^(cuda|cudnn|cublas|nccl|cub\/)/ && FILENAME !~ /^(kernels|tests)\/cuda\//)
       fault("includes " what ": only kernels/cuda and tests/cuda may")
     else if (what ~ /^(omp\.h|dnnl|oneapi\/)/ && folder !~ /^(kernels|tests)$/)

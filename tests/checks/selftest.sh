@@ -45,6 +45,7 @@ finds layers engine/a.cpp "only kernels/cuda and tests/cuda may" <<<'#include <c
 finds layers kernels/cpu/a.cpp "only kernels/cuda and tests/cuda may" <<<'#include <cudnn.h>'
 finds layers engine/a.cpp "only kernels may" <<<'#include <omp.h>'
 finds layers data/a.cpp "only kernels may" <<<'#include <dnnl.hpp>'
+finds layers engine/a.cpp "engine knows the kernels by their interfaces alone" <<<'#include "kernels/cpu/loops.h"'
 finds layers engine/a.cpp "engine knows nothing of image files" <<<'#include <png.h>'
 finds layers engine/a.cpp "#if outside of" <<<'#ifdef __CUDACC__'
 finds layers kernels/cpu/a.cpp "#if outside of" <<<'  # if FJORD_CUDA'

@@ -2,6 +2,8 @@
 # Lines by folder, the longest file and function, and what is over the bounds: a function of more
 # than 60 lines, a file of more than 350. Functions are found by the layout that clang-format gives;
 # one that only returns a table is data.
+#
+#   tests/checks/size.sh [ROOT [FOLDER]]    with FOLDER every file of it as well, such as: . kernels/cpu
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 most_function_lines=60
@@ -30,12 +32,12 @@ functions() {
       open = 0
       if (in_class) in_function = 2
       else if (name ~ /(^|[ >])(struct|class|enum|union) / && name !~ /\(/) in_class = 1
-      else if ($0 !~ /= *{$/) in_function = 1
+      else if (name ~ /\(/ && $0 !~ /= *{$/) in_function = 1
       next
     }
     open && /[;}]$/ { open = 0 }
-    /^template/ { open = 0 }
-  ' "$@" | sed -E 's/^([0-9]+ [^ ]+) +([^(]*[ *&])?([^ (]+)\(.*/\1 \3/'
+    /^(  )?template/ { open = 0 }
+  ' "$@" | sed -E 's/__launch_bounds__\([^)]*\) *//; s/__attribute__\(\(.*\)\) *//; s/^([0-9]+ [^ ]+) +([^(]*[ *&])?([^ (]+)\(.*/\1 \3/'
 }
 
 mapfile -t files < <(tracked cpp h cu cuh)
@@ -52,6 +54,18 @@ for folder in kernels engine models data tools tests; do
   echo "| $folder | ${#inside[@]} | $total | $longest | $function |"
 done
 echo
+
+# The same of each file of a folder.
+if [ -n "${2-}" ]; then
+  echo "| file | lines | longest function |"
+  echo "|---|---|---|"
+  for file in "${files[@]}"; do
+    [[ $file == "$2"/* ]] || continue
+    function=$(grep -F " $file:" <<<"$report" | sed -n 1p | awk '{print $3 " (" $1 ")"}' || true)
+    echo "| ${file#"$2"/} | $(wc -l <"$file") | $function |"
+  done
+  echo
+fi
 
 faults=$(
   awk -v most=$most_function_lines '$1 > most {print $2 ": a function of " $1 " lines (at most " most "): " $3}' <<<"$report"

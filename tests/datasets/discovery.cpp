@@ -1,5 +1,5 @@
 // Finding data sets: the accepted layouts, and every bad one with its exact message (the row
-// numbers are those of the project's table of bad inputs).
+// numbers are those of docs/bad-input.md).
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>

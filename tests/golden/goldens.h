@@ -18,7 +18,7 @@ inline constexpr On cpu_exact{Backend::cpu, DType::f32, ConvAlgorithm::direct};
 inline constexpr On reference_f64{Backend::reference, DType::f64};
 
 /// Evaluation mode: <= 1e-5 of the tensor's rms (figures were computed by PyTorch in fp32), 5e-5
-/// where convolutions may be Winograd's; twice as much under instance norms.
+/// where convolutions may be Winograd's, and under instance norms in either case.
 std::string to_string(On on);
 std::vector<Row> model_rows(const ModelEntry& entry, On on);
 

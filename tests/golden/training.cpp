@@ -12,8 +12,8 @@ namespace {
 struct Bounds {
   double losses[3];
   double out_l2, out_values, l2, values, zero;
-  double floor;  // tensors below this share of the largest count as if they had it: gradients
-                 // past MAnet's saturated softmax, where PyTorch's fp32 is 7e-2 from double
+  double floor;  // of MAnet alone: tensors below this share of the largest count as if they had it,
+                 // gradients past a saturated softmax, where PyTorch's fp32 is 7e-2 from double
 };
 constexpr Bounds proof{{1e-9, 1e-9, 1e-9}, 1e-9, 1e-9, 1e-9, 1e-9, 1e-12, 0};
 constexpr Bounds sieve{{2e-5, 1e-3, 1e-2}, 1e-5, 2e-4, 5e-2, 0.2, 1e-6, 1e-2};
@@ -99,7 +99,8 @@ std::vector<double> trained_weights(const TrainingEntry& entry, On on, int steps
 }
 
 std::vector<Row> training_rows(const TrainingEntry& entry, On on) {
-  const Bounds& bounds = on.dtype == DType::f64 ? proof : sieve;
+  Bounds bounds = on.dtype == DType::f64 ? proof : sieve;
+  if (entry.model.arch != "manet") bounds.floor = 0;
   ModelRun run = prepare(entry, on);
   fill(run, entry);
   Optimizer optimizer(run.parameters, entry.optimizer, on.backend);

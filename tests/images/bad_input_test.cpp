@@ -1,4 +1,4 @@
-// Bad image files by the row of the reliability table: each is refused with this very message.
+// Bad image files by their row in docs/bad-input.md: each is refused with this very message.
 #include <doctest/doctest.h>
 #include <zlib.h>
 

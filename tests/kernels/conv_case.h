@@ -19,7 +19,7 @@ inline constexpr double winograd_amplification = 8.2;
 /// What the rounding error of a layer's passes may be, in units of a plain sum's. `forced`:
 /// Winograd computes it whatever the CPU's rule says.
 inline double amplification_of(const ConvShape& shape, bool forced = false) {
-  return forced || winograd_is_faster(shape, {}) ? winograd_amplification : 1;
+  return forced || winograd_is_faster(shape) ? winograd_amplification : 1;
 }
 
 /// What the rms of errors of products of bf16 may be, relative to the values': both factors are off
@@ -41,9 +41,10 @@ struct ConvLayer {
   std::int64_t outputs;
   Conv2d conv;
   bool bias = false;
-  bool winograd = false;  // by these passes, whatever the CPU's rule says
-  bool bf16 = false;      // with products of bf16, on CPUs that have them
-  bool timed = false;     // on a card the fastest plan, of all libraries; elsewhere as ever
+  bool winograd = false;   // by these passes, whatever the CPU's rule says
+  bool depthwise = false;  // the filter's gradient by hand, whatever the CPU's rule says
+  bool bf16 = false;       // with products of bf16, on CPUs that have them
+  bool timed = false;      // on a card the fastest plan, of all libraries; elsewhere as ever
 };
 
 /// Adds the forward pass, and both backward passes once for each way to write. Without `compare`

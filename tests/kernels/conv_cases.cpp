@@ -1,6 +1,5 @@
 // Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
 #include "kernels/cpu/backend.h"
-#include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
@@ -99,7 +98,9 @@ OpCase backward_filter_case(const Layer& layer, Write mode) {
   c.tensors = {read("x", shape.x), read("dy", shape.y), write("dweight", shape.weight, mode)};
   if (shape.bias && !layer.winograd)
     c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
-  const Prepare<ConvBackwardFilter> given = layer.winograd ? winograd_backward_filter : nullptr;
+  const Prepare<ConvBackwardFilter> given = layer.winograd    ? winograd_backward_filter
+                                            : layer.depthwise ? depthwise_backward_filter
+                                                              : nullptr;
   c.run = [shape, layer, given](Operands& t, Stream& stream) {
     const ConvShape own = typed(shape, t.in("x"), layer, stream);
     const auto pass = prepared(prepare_conv_backward_filter, own, stream, given);
@@ -130,6 +131,12 @@ namespace {
 const Conv2d same3{}, down3{.stride = 2}, down1{.kernel = 1, .stride = 2, .padding = 0},
     stem{.kernel = 7, .stride = 2, .padding = 3};
 
+// A depthwise layer whose filter's gradient is not oneDNN's.
+Layer by_hand(Layer layer) {
+  layer.depthwise = true;
+  return layer;
+}
+
 // The layers of ResNet34-UNet for images of 32 * unit pixels, each kind once.
 std::vector<Layer> resnet34_unet(std::int64_t n, std::int64_t unit) {
   const auto x = [=](std::int64_t scale, std::int64_t c) {
@@ -157,12 +164,15 @@ std::vector<OpCase> conv_cases() {
   add_conv_layer(cases, {{1, 40, 40, 16}, 16, {.kernel = 3, .padding = 4, .dilation = 4}}, both,
                  true);
   add_conv_layer(cases, {{2, 9, 8, 12}, 8, {.groups = 4}, true}, both, true);
-  add_conv_layer(cases, {{1, 33, 17, 16}, 16, {.stride = 2, .groups = 16}}, both, true);
+  const Layer depthwise{.x = {1, 33, 17, 16}, .outputs = 16, .conv = {.stride = 2, .groups = 16}};
+  add_conv_layer(cases, depthwise, both, true);
+  add_conv_layer(cases, by_hand(depthwise), both, true);
   for (const int stride : {1, 2}) {
     const Conv2d wide{.kernel = 5, .stride = stride, .padding = 2, .groups = 16};
     for (const Shape x : {Shape{2, 2, 1, 16}, {1, 5, 4, 16}, {2, 37, 21, 16}})
       add_conv_layer(cases, {x, 16, wide}, both, true);
-    add_conv_layer(cases, {{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}}, both, true);
+    add_conv_layer(cases, by_hand({{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}}), both,
+                   true);
   }
   add_conv_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
   // What may be one product of matrices; the last is a fully connected layer.

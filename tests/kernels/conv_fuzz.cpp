@@ -1,5 +1,5 @@
-// Winograd convolutions, and those with few outputs, of random shapes against the reference: a few
-// shapes every day, FJORD_FUZZ_SHAPES of them on demand.
+// Convolutions of random shapes against the reference: a few shapes every day, FJORD_FUZZ_SHAPES of
+// them on demand.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -76,9 +76,28 @@ ConvLayer drawn_depthwise(std::uint32_t i) {
                   .conv = {.kernel = kernel,
                            .stride = static_cast<int>(dice.up_to(2)),
                            .padding = static_cast<int>(dice.up_to(kernel)) - 1,
-                           .groups = static_cast<int>(channels)}};
+                           .groups = static_cast<int>(channels)},
+                  .depthwise = true};
   layer.x.h += kernel - 1, layer.x.w += kernel - 1;
   return layer;
+}
+
+// Whatever a convolution may be: strides, dilation, groups, windows of one pixel and more.
+ConvLayer drawn_of_any_geometry(std::uint32_t i) {
+  Dice dice(i + 4'000'000);
+  constexpr int kKernels[]{1, 2, 3, 5, 7};
+  Conv2d conv{.kernel = kKernels[dice.up_to(5) - 1],
+              .stride = static_cast<int>(dice.up_to(3)),
+              .padding = 0,
+              .dilation = static_cast<int>(dice.up_to(3)),
+              .groups = static_cast<int>(dice.up_to(8))};
+  conv.padding = static_cast<int>(dice.up_to(conv.kernel)) - 1;
+  const std::int64_t window = conv.dilation * (conv.kernel - 1);
+  return {.x = {dice.up_to(3), dice.up_to(20) + window, dice.up_to(20) + window,
+                conv.groups * dice.up_to(24)},
+          .outputs = conv.groups * dice.up_to(24),
+          .conv = conv,
+          .bias = dice.coin()};
 }
 
 // The same layer for inference; every third reads through an enlargement.
@@ -177,6 +196,10 @@ TEST_CASE("Convolutions with few outputs of random shapes") {
 
 TEST_CASE("Depthwise convolutions of random shapes") {
   check_shapes(kDailyFewOutputs, add_passes<drawn_depthwise>);
+}
+
+TEST_CASE("Convolutions of any geometry and random shapes") {
+  check_shapes(kDailyFewOutputs, add_passes<drawn_of_any_geometry>);
 }
 
 }  // namespace fjord

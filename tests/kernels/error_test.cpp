@@ -65,6 +65,20 @@ TEST_CASE("an empty slot says which backend lacks it") {
         "implement this operation - use --device cpu");
 }
 
+TEST_CASE("an instruction set that the CPU lacks is refused") {
+  CHECK(isa_to_use(Isa::automatic, Isa::avx2) == Isa::avx2);
+  for (const Isa best : {Isa::avx512, Isa::avx2, Isa::plain})
+    for (const Isa asked : {Isa::avx512, Isa::avx2, Isa::plain}) {
+      if (asked >= best)
+        CHECK(isa_to_use(asked, best) == asked);
+      else
+        CHECK(message_of([&] { isa_to_use(asked, best); }) ==
+              fmt::format("error[E-isa] --isa {} - this CPU does not have these instructions, its "
+                          "best are {} - use --isa auto",
+                          to_string(asked), to_string(best)));
+    }
+}
+
 TEST_CASE("the instruction set is chosen once") {
   start_backends();
   const Isa isa = cpu_isa();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# run.sh BUILD_FOLDER: installs fjord into a folder of its own, moves it, and there builds and runs
-# docs/library.md's example as somebody else's project would.
+# run.sh BUILD_FOLDER: installs fjord into a folder of its own, moves it, starts every program there,
+# and builds and runs docs/library.md's example as somebody else's project would.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -13,6 +13,10 @@ if grep -rF "$root" "$work/prefix/lib" --include='*.cmake'; then
   echo "the installed package refers to the folder it was built in"
   exit 1
 fi
+
+for program in "$1"/tools/fjord-*; do
+  "$work/prefix/bin/${program##*/}" --help >/dev/null
+done
 
 mkdir "$work/project"
 cp "$here/example.cpp" "$work/project/"

@@ -1,7 +1,7 @@
 """Times single convolutions in PyTorch (f32, channels-last): forward, and each gradient by itself. Prints one JSON line.
 
 python conv_layers.py LAYERS [--steps 5] [--warmup 2] [--threads N]
-LAYERS is a file, a JSON array of objects {"pass", "x": [n, h, w, c], "weight": [k, r, s, c], "stride", "padding", "dilation", "groups"}, as in
+LAYERS is a file, a JSON array of objects {"pass", "x": [n, h, w, c], "weight": [k, r, s, c], "stride", "padding", "dilation", "groups", "transposed"}, as in
 the "layers" that `fjord-bench conv` reports; the answer is {"peer", "layers_ms": [...]}, median milliseconds in the same order.
 """
 import argparse, json, resource, statistics, time
@@ -29,11 +29,12 @@ def work(layer):
     k, r, s, part = layer["weight"]
     x, weight = channels_last(n, h, w, c), channels_last(k, r, s, part)
     geometry = {key: layer[key] for key in ("stride", "padding", "dilation", "groups")}
+    conv = torch.nn.functional.conv_transpose2d if layer.get("transposed") else torch.nn.functional.conv2d
     if layer["pass"] == "forward":
-        return lambda: torch.nn.functional.conv2d(x, weight, **geometry)
+        return lambda: conv(x, weight, **geometry)
     wanted = x if layer["pass"] == "backward_data" else weight
     wanted.requires_grad_(True)
-    y = torch.nn.functional.conv2d(x, weight, **geometry)
+    y = conv(x, weight, **geometry)
     dy = torch.randn_like(y)
     return lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)
 

@@ -6,7 +6,7 @@
 # V              a Python virtual environment with the peers; a row whose program is absent is said to be skipped
 # --peers DIR    the folder of train_step.py and infer.py (else the environment variable FJORD_PEERS)
 # --tools DIR    the folder of fjord-bench (build/release/tools)
-# --rows IDS     some of: train train-bf16 train-512 infer low mobile bf16 int8 avx2-train avx2-infer threads first
+# --rows IDS     some of: train train-bf16 train-512 train-low infer low mobile bf16 int8 avx2-train avx2-infer threads first
 # --quick        one run of each, and fewer steps: shows that every row works, not how fast it is
 #
 # fjord and its peers run in turns, each time as a new process; a ratio is that of the medians over all turns
@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-known=' all train train-bf16 train-512 infer low mobile bf16 int8 avx2-train avx2-infer threads first '
+known=' all train train-bf16 train-512 train-low infer low mobile bf16 int8 avx2-train avx2-infer threads first '
 for row in ${rows//,/ }; do
   [[ $known == *" $row "* ]] || refuse "--rows: there is no $row, some of$known"
 done
@@ -81,6 +81,12 @@ compare() {
   else
     echo "| $1 | $3 | skipped: $(cat "$scratch/$2.failed" "$scratch/$3.failed" 2>/dev/null) | | | |" | show
   fi
+}
+# The same step with less memory.
+turn_low() {
+  local work=(train --encoder resnet34 --size 256 --batch 8 --steps $steps --warmup $warmup --json -)
+  run "low memory" "$tools/fjord-bench" "${work[@]}" --memory low
+  run "normal memory" "$tools/fjord-bench" "${work[@]}"
 }
 turns() { for _ in $(seq "$runs"); do "$@"; done; }
 
@@ -139,6 +145,11 @@ if wanted train-bf16; then
   beside train pytorch-bf16 --size 256 --batch 8 --precision bf16
 fi
 if wanted train-512; then beside train pytorch --size 512 --batch 2; fi
+if wanted train-low; then
+  turns turn_low
+  compare "train step, memory low (left) beside normal" "low memory" "normal memory" median_ms 0 ms
+  compare "its peak memory" "low memory" "normal memory" peak_rss_mib 0 MiB
+fi
 if wanted infer; then beside infer onnxruntime,openvino --size 512 --batch 1; fi
 if wanted low; then beside infer onnxruntime,openvino --size 512 --batch 1 --memory low; fi
 if wanted mobile; then beside infer ncnn,mnn --size 512 --batch 1; fi

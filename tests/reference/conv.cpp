@@ -68,7 +68,7 @@ void forward_pixel(const ConvShape& shape, const double* x, const std::vector<do
 
 void run_forward(const ConvShape& shape, In x, In weight, In bias, Out y) {
   const std::vector<double> turned = outputs_innermost(shape, weight.as<double>());
-  const double* offsets = bias ? bias.as<double>() : nullptr;
+  const double* offsets = bias.as<double>();
 #pragma omp parallel for
   for (std::int64_t row = 0; row < shape.y.n * shape.y.h; ++row)
     for (std::int64_t ox = 0; ox < shape.y.w; ++ox) {

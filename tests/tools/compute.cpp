@@ -82,6 +82,36 @@ TEST_CASE("precisions by their names") {
   CHECK_THROWS_WITH_AS(precision_of("fp8"), doctest::Contains("there is no such precision"), Error);
 }
 
+namespace {
+
+test::Outcome infer_on(const std::string& isa) {
+  return test::run({"fjord-bench", "infer", "--encoder", "resnet18", "--size", "32", "--steps", "1",
+                    "--warmup", "0", "--isa", isa, "--json", "-"});
+}
+
+}  // namespace
+
+TEST_CASE("plain loops work, and a user is told once that they are slow") {
+  const test::Outcome plain = infer_on("plain");
+  REQUIRE_MESSAGE(plain.code == 0, plain.err);
+  CHECK(plain.json().at("median_ms").get<double>() > 0);
+  const std::string line = "instructions: plain (--isa plain), several times slower than with AVX2";
+  const std::size_t at = plain.err.find(line);
+  REQUIRE_MESSAGE(at != std::string::npos, plain.err);
+  CHECK(plain.err.find("instructions:", at + 1) == std::string::npos);
+  const test::Outcome best = infer_on("auto");
+  REQUIRE_MESSAGE(best.code == 0, best.err);
+  const bool slow = best.err.find("this CPU has no AVX2") != std::string::npos;
+  CHECK(slow == (best.err.find("instructions:") != std::string::npos));
+}
+
+TEST_CASE("an instruction set that does not exist is refused") {
+  const test::Outcome refused = infer_on("sse9");
+  CHECK(refused.code == 2);
+  CHECK_MESSAGE(refused.error().find("--isa") != std::string::npos, refused.err);
+  CHECK_MESSAGE(refused.error().find("avx512, avx2, plain") != std::string::npos, refused.err);
+}
+
 TEST_CASE("threads that OpenMP binds to cores are as many as those that it leaves free") {
   const Variable policy("OMP_WAIT_POLICY", nullptr), spins("GOMP_SPINCOUNT", nullptr);
   const auto threads_of = [](const std::vector<std::string>& environment) {

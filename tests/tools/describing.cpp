@@ -235,6 +235,21 @@ TEST_CASE("bench conv --peers: a column for PyTorch in the table of layers") {
     CHECK(std::ranges::any_of(layers, [&](const auto& layer) { return layer["pass"] == pass; }));
 }
 
+TEST_CASE("bench conv: transposed convolutions have their rows; the head is beside its library's") {
+  const Outcome outcome = run({"fjord-bench", "conv", "--arch", "linknet", "--encoder", "resnet18",
+                               "--size", "64", "--batch", "1", "--steps", "1", "--json", "-"});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  const auto layers = outcome.json()["layers"];
+  Strings passes;
+  for (const auto& layer : layers)
+    if (layer["transposed"]) passes.push_back(layer["pass"]);
+  for (const char* pass : {"forward", "backward_data", "backward_filter"})
+    CHECK(std::ranges::count(passes, pass) == 5);  // a block each
+  const Outcome plan = run({"fjord-inspect", "--arch", "linknet", "--encoder", "resnet18"});
+  REQUIRE_MESSAGE(plan.code == 0, plan.err);
+  CHECK(plan.out.find("decoder.blocks.0.block.1.0. ") != std::string::npos);
+}
+
 TEST_CASE("bench --peers refuses what cannot be compared") {
   const FakePeers peers;
   const auto refused = [&](const Outcome& outcome, const std::string& text) {

@@ -67,6 +67,15 @@ TEST_CASE("roofline: products of each kind of convolution") {
   CHECK(multiply_adds({"conv_backward_data", "", {&y, &w}, {&x}, nullptr}) == plain);
   CHECK(multiply_adds({"conv_backward_filter", "", {&x, &y}, {&w}, nullptr}) == plain);
   CHECK(multiply_adds({"relu_forward", "", {&x}, {&y}, nullptr}) == 0);
+  // A transposed convolution of stride 2: each pixel that it reads meets the whole filter.
+  Slot small = slot({2, 4, 4, 32}), large = slot({2, 8, 8, 16}), taps = slot({32, 4, 4, 16});
+  const std::int64_t transposed = 2 * 4 * 4 * 32 * 16 * 16;
+  CHECK(multiply_adds({"conv_transpose_forward", "", {&small, &taps}, {&large}, nullptr}) ==
+        transposed);
+  CHECK(multiply_adds({"conv_transpose_backward_data", "", {&large, &taps}, {&small}, nullptr}) ==
+        transposed);
+  CHECK(multiply_adds({"conv_transpose_backward_filter", "", {&small, &large}, {&taps}, nullptr}) ==
+        transposed);
   // 10 enlarged channels meet 4 taps of a filter, 6 others all 9.
   Slot low = slot({2, 4, 4, 10}), skip = slot({2, 8, 8, 6});
   Slot dlow = slot({2, 4, 4, 10}, DType::f32, Kind::gradient);

@@ -30,6 +30,8 @@ TEST_CASE("a run leaves what the contract says") {
   const auto environment = nlohmann::json::parse(read_text(trained.run / "environment.json"));
   CHECK(environment.at("device") == "cpu");
   CHECK(environment.at("precision") == "fp32");
+  const std::string isa = environment.at("isa");
+  CHECK_MESSAGE((isa == "avx512" || isa == "avx2" || isa == "plain"), isa);
   const std::string& err = trained.outcome.err;
   for (const char* text : {"train: 8 pairs", "val: 2 pairs", "MiB planned", "from scratch",
                            "smp-hub/resnet18.imagenet", "device: cpu"})

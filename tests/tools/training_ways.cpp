@@ -18,12 +18,17 @@ using Strings = std::vector<std::string>;
 
 namespace {
 
-// Trains to `out`, stopped once steps.csv has `line`, and then to the end.
-void stop_and_resume(const Strings& args, const fs::path& out, const char* line) {
+// Trains to `out`, stopped once steps.csv has `line`.
+void stop(const Strings& args, const fs::path& out, const char* line) {
   const pid_t pid = start(with(args, "--out", out.string()), {.folder = out.parent_path()});
   REQUIRE(wait_for_file(out / "steps.csv", line));
   ::kill(pid, SIGTERM);
   CHECK(wait_for(pid) == 75);
+}
+
+// And then to the end.
+void stop_and_resume(const Strings& args, const fs::path& out, const char* line) {
+  stop(args, out, line);
   const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
   REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
 }
@@ -54,6 +59,24 @@ TEST_CASE("--memory low plans less, stays with the run, and changes no byte of t
   stop_and_resume(args, folder / "stopped", "\n1,");
   CHECK(last(folder / "stopped", "model.safetensors") == last(trained.run, "model.safetensors"));
   CHECK(read_text(folder / "stopped/log.txt").find("run again for them") != std::string::npos);
+}
+
+TEST_CASE("a run goes on with a processor like its own alone") {
+  const TempFolder folder;
+  const fs::path out = folder / "run";
+  stop(tiny_training(trained_run().data, out), out, "\n1,");
+  std::string config = read_text(out / "config.toml");
+  for (const auto& [key, value] : {std::pair{"isa", "plain"}, std::pair{"precision", "bf16"}}) {
+    const std::size_t at = config.find(fmt::format("\n{} = ", key));
+    REQUIRE_MESSAGE(at != std::string::npos, config);
+    config.replace(at, config.find('\n', at + 1) - at, fmt::format("\n{} = \"{}\"", key, value));
+  }
+  write_text(out / "config.toml", config);
+  const Outcome resumed = run({"fjord-train", "--out", out.string(), "--resume"});
+  CHECK(resumed.code == 6);
+  CHECK(resumed.error() ==
+        "error[E-device-precision] --precision bf16 - this CPU has no such arithmetic (plain) - go "
+        "on with a processor like the run's, or start another run with --out");
 }
 
 TEST_CASE("--ema: scores and model files are of the average, and a stopped run loses none of it") {

@@ -29,7 +29,7 @@ FewOutputs at_row(const ConvShape& s, const float* x, std::int64_t i) {
 
 /// Normalised input of rows of outputs of one image, in scratch of the thread's own: rows
 /// [first, first + count) of the image's.
-struct Rows {
+struct NormalizedRows {
   const float* x;
   std::int64_t first, count;
 };
@@ -44,8 +44,8 @@ struct Workers {
 };
 
 // What row i and those behind it, up to `end` or the image's last, read.
-Rows normalized_rows(const ConvShape& s, const ConvNormInputs& t, Act act, std::int64_t i,
-                     std::int64_t end, float* memory) {
+NormalizedRows normalized_rows(const ConvShape& s, const ConvNormInputs& t, Act act, std::int64_t i,
+                               std::int64_t end, float* memory) {
   const std::int64_t image = i / s.y.h, last = std::min(end, (image + 1) * s.y.h) - 1;
   const std::int64_t first = std::max<std::int64_t>(0, i % s.y.h - s.conv.padding);
   const std::int64_t past = std::min(s.x.h, last % s.y.h - s.conv.padding + s.conv.kernel);
@@ -64,7 +64,7 @@ Rows normalized_rows(const ConvShape& s, const ConvNormInputs& t, Act act, std::
 template <class Each>
 void for_rows(const ConvShape& s, const ConvNormInputs& t, Act act, std::int64_t begin,
               std::int64_t end, float* memory, const Each& each) {
-  Rows rows{};
+  NormalizedRows rows{};
   for (std::int64_t i = begin; i < end; ++i) {
     FewOutputs row = at_row(s, t.x.as<float>(), i);
     if (t.scale) {
@@ -93,7 +93,7 @@ void for_all_rows(const ConvShape& s, const ConvNormInputs& t, Act act, Workers 
 void forward(const ConvShape& s, const ConvNormInputs& t, Act act, Out y, Workers workers) {
   for_all_rows(s, t, act, workers, [&](FewOutputs row, std::int64_t i, std::int64_t) {
     row.weight = t.weight.as<float>();
-    row.bias = t.bias ? t.bias.as<float>() : nullptr;
+    row.bias = t.bias.as<float>();
     row.y = y.as<float>() + i * s.y.w * s.y.c;
     loops().few_outputs(row);
   });

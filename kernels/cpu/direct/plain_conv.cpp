@@ -101,7 +101,7 @@ void backward_filter(const ConvShape& s, const float* x, const float* dy, Out dw
 
 ConvForward plain_forward(const ConvShape& shape) {
   return {"plain", 0, [shape](In x, In weight, In bias, Out y, void*, Stream&) {
-            forward(shape, x.as<float>(), weight.as<float>(), bias ? bias.as<float>() : nullptr, y);
+            forward(shape, x.as<float>(), weight.as<float>(), bias.as<float>(), y);
           }};
 }
 

@@ -16,29 +16,30 @@ constexpr std::int64_t kBlockFloats = 80 * 1024;
 /// Of the pixels that all threads share, in the cache that they share.
 constexpr std::int64_t kSharedFloats = 3 * 1024 * 1024;
 constexpr std::int64_t kSharedTiles = 128;
-/// Of products and filters of one panel, where the filters are made by who uses them.
-constexpr std::int64_t kPanelFloats = 160 * 1024;
-/// Filters larger than this are read once for many tiles rather than once for each block.
-constexpr std::int64_t kLargeFilters = 30 << 18;
+/// Of filters at the points (30 MiB): larger ones are read once for many tiles rather than once for
+/// each block.
+constexpr std::int64_t kLargeFilters = 30 * 1024 * 1024 / 4;
 
 /// Floats of an output from which on it is written past the caches, which saves reading it first.
 constexpr std::int64_t kStreamed = 1 << 18;
-
-constexpr std::int64_t kFilterTaps = 9;
 
 /// Tiles of the micro-kernel.
 std::int64_t rows_of(const WinogradLoops& loops, const Panels& panels) {
   return panels.vectors == 2 ? loops.wide_rows : loops.narrow_rows;
 }
 
-/// Blocks of wide layers.
+/// Tiles of a block where fewer fit than the micro-kernel multiplies at once.
 std::int64_t few_of(const WinogradLoops& loops, const Panels& panels) {
   return loops.width == 16 ? 8 : 2 * rows_of(loops, panels);
 }
 
+/// Tiles that fit a core's own cache.
+std::int64_t fitting_tiles(const Panels& panels, std::int64_t places) {
+  return kBlockFloats / (kWinogradPoints * (places + panels.width));
+}
+
 std::int64_t own_block(const WinogradLoops& loops, const Panels& panels, std::int64_t places) {
-  const std::int64_t own = kBlockFloats / (kWinogradPoints * (places + panels.width));
-  const std::int64_t rows = rows_of(loops, panels);
+  const std::int64_t own = fitting_tiles(panels, places), rows = rows_of(loops, panels);
   return own < rows ? few_of(loops, panels) : own / rows * rows;
 }
 
@@ -68,7 +69,7 @@ Convolution::Convolution(const Pass& pass, int workers)
   chunk_ = by_panel_ ? std::min(depth_, chunk_of(products_block_)) : depth_;
   filter_plane_ = odd_lines(chunk_ * panels_.width / loops_.packed);
   layout_.take(by_panel_ ? 0 : filters);
-  if (pass.keeps) kept_floats_ = panels_.count * depth_ * panels_.width * kFilterTaps;
+  if (pass.keeps) kept_floats_ = panels_.count * depth_ * panels_.width * kWinogradTaps;
   pixels_at_ = layout_.take(together_ ? points * pixel_plane_ : 0);
   own_products_ = together_ || in_place_ ? 0 : points * pixel_plane_;
   own_filters_ = own_products_ + (in_place_ ? points * pixel_plane_ : points * product_plane_);
@@ -81,7 +82,7 @@ Convolution::Convolution(const Pass& pass, int workers)
 // many as a thread's own block has, so that they follow from the shape alone.
 void Convolution::choose_blocks(std::int64_t filters) {
   const std::int64_t rows = rows_of(loops_, panels_), few = few_of(loops_, panels_);
-  const bool wide = kBlockFloats / (kWinogradPoints * (places_ + panels_.width)) < rows;
+  const bool wide = fitting_tiles(panels_, places_) < rows;
   together_ = tiles_.count < 3 * few * workers_ || filters > kLargeFilters ||
               (wide && tiles_.count <= kSharedTiles && panels_.count >= workers_);
   block_ = products_block_ = own_block_;
@@ -92,63 +93,6 @@ void Convolution::choose_blocks(std::int64_t filters) {
   };
   block_ = at_most(tiles_.count, std::max(rows, kSharedFloats / (kWinogradPoints * places_)));
   products_block_ = at_most(block_, kSharedTiles);
-}
-
-FilterBlock Convolution::filter_block(const Filters& filters, std::int64_t panel,
-                                      std::int64_t depth, float* points) const {
-  const Shape in = pass_.in, out = pass_.out;
-  return {.weight = filters.weight,
-          .scale = filters.scale,
-          .filters = pass_.turned ? in.c : out.c,
-          .channels = pass_.turned ? out.c : in.c,
-          .first_lane = panel * panels_.width,
-          .first_depth = depth,
-          .turned = pass_.turned,
-          .points = points,
-          .plane = filter_plane_,
-          .panel = panels_.width};
-}
-
-// Depths of which one panel's filters fit beside the products of that many tiles.
-std::int64_t Convolution::chunk_of(std::int64_t tiles) const {
-  const std::int64_t depths =
-      (kPanelFloats / (kWinogradPoints * panels_.width) - tiles) * loops_.packed;
-  return std::max<std::int64_t>(32, depths / 32 * 32);
-}
-
-// A block of depths of one panel.
-void Convolution::transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
-                                    float* points) const {
-  const FilterBlock block = filter_block(filters, panel, depth, points);
-  if (filters.kept)
-    loops_.filter_of_taps(taps_of(const_cast<float*>(filters.kept), panel, depth), block);
-  else
-    loops_.filter(block);
-}
-
-void Convolution::transform_filters(const Filters& filters, float* to) const {
-  const std::int64_t blocks = depth_ / loops_.width;
-  parallel_for(panels_.count * blocks, [&](std::int64_t i) {
-    const std::int64_t panel = i / blocks, depth = i % blocks * loops_.width;
-    transform_filters(
-        filters, panel, depth,
-        to + panel * kWinogradPoints * filter_plane_ + depth * panels_.width / loops_.packed);
-  });
-}
-
-float* Convolution::taps_of(float* kept, std::int64_t panel, std::int64_t depth) const {
-  return kept + (panel * depth_ + depth) * panels_.width * kFilterTaps;
-}
-
-std::string Convolution::format() const { return std::to_string(loops_.width) + " lanes"; }
-
-// Filters are kept by their taps: a quarter of the memory that 36 points would take.
-void Convolution::keep(const Filters& filters, float* kept) const {
-  const std::int64_t blocks = depth_ / loops_.width;
-  parallel_for(panels_.count * blocks, [&](std::int64_t i) {
-    const std::int64_t panel = i / blocks, depth = i % blocks * loops_.width;
-    loops_.filter_taps(filter_block(filters, panel, depth, taps_of(kept, panel, depth)));
-  });
 }
 
 void Convolution::to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
@@ -191,6 +135,11 @@ void Convolution::make_products(const Call& call, const PixelPoints& pixels, std
   }
 }
 
+// Of the two parts of an enlarged image's gradient one may be nobody's.
+bool Convolution::wanted(const Call& call, std::int64_t panel) const {
+  return (panel * panels_.width < pass_.low_outputs ? call.edge.low : call.out) != nullptr;
+}
+
 // Where a panel's outputs go, of the first image.
 OutputTile Convolution::output_tile(std::int64_t panel, const Edge& edge, float* out) const {
   const Shape s = pass_.out;
@@ -221,7 +170,6 @@ OutputTile Convolution::output_tile(std::int64_t panel, const Edge& edge, float*
 void Convolution::to_pixels(const Call& call, const PixelPoints& products, Range tiles,
                             std::int64_t panel) const {
   const OutputTile whole = output_tile(panel, call.edge, call.out);
-  if (!whole.image) return;
   const std::int64_t values = whole.h * whole.w * whole.channels / (whole.halved ? 4 : 1);
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
     const Tiles::Place p = tiles_.at(tile);
@@ -241,7 +189,7 @@ void Convolution::to_pixels(const Call& call, const PixelPoints& products, Range
 void Convolution::run(const Source& in, const Filters& filters, const Edge& edge, float* out,
                       float* scratch) const {
   const Call call{in, filters, edge, out, scratch};
-  if (!by_panel_) transform_filters(filters, scratch);
+  if (!by_panel_) transform_all_filters(call);
   if (together_)
     run_together(call);
   else
@@ -264,6 +212,7 @@ void Convolution::run_own_blocks(const Call& call) const {
     for (std::int64_t tile = own.begin; tile < own.end; ++tile)
       to_points(call.in, tile, pixels, tile - own.begin);
     for (std::int64_t panel = 0; panel < panels_.count; ++panel) {
+      if (!wanted(call, panel)) continue;
       make_products(call, pixels, 0, own.size(), panel, worker, products);
       to_pixels(call, products, own, panel);
     }
@@ -283,6 +232,7 @@ void Convolution::run_together(const Call& call) const {
     const std::int64_t pieces = divide_up(block.size(), products_block_);
     parallel_pieces(panels_.count * pieces, workers_, [&](std::size_t task, int worker) {
       const std::int64_t panel = static_cast<std::int64_t>(task) / pieces;
+      if (!wanted(call, panel)) return;
       const Range own =
           part(block.size(), pieces, static_cast<std::int64_t>(task) % pieces, sums_.group());
       const PixelPoints products{call.scratch + own_at_ + worker * per_worker_ + own_products_,

@@ -66,14 +66,15 @@ class Convolution {
   };
   void run_own_blocks(const Call& call) const;
   void run_together(const Call& call) const;
+  bool wanted(const Call& call, std::int64_t panel) const;
   FilterBlock filter_block(const Filters& filters, std::int64_t panel, std::int64_t depth,
                            float* points) const;
-  void transform_filters(const Filters& filters, float* to) const;
+  void transform_all_filters(const Call& call) const;
   void transform_filters(const Filters& filters, std::int64_t panel, std::int64_t depth,
                          float* points) const;
   void choose_blocks(std::int64_t filters);
   std::int64_t chunk_of(std::int64_t tiles) const;
-  float* taps_of(float* kept, std::int64_t panel, std::int64_t depth) const;
+  std::int64_t taps_at(std::int64_t panel, std::int64_t depth) const;
   void to_points(const Source& in, std::int64_t tile, const PixelPoints& pixels,
                  std::int64_t slot) const;
   void make_products(const Call& call, const PixelPoints& pixels, std::int64_t slot,

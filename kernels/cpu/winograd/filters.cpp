@@ -6,9 +6,7 @@ namespace fjord::FJORD_ISA {
 
 namespace {
 
-FJORD_HD std::int64_t clipped(std::int64_t count) {
-  return count < 0 ? 0 : count < kWidth ? count : kWidth;
-}
+FJORD_HD std::int64_t clipped(std::int64_t count) { return count < kWidth ? count : kWidth; }
 
 // The nine taps of `width` depths, one vector of lanes each, in the order in which they are read.
 struct Taps {
@@ -44,7 +42,7 @@ FJORD_HD void gather_turned(const FilterBlock& f, std::int64_t lane, Taps& taps)
       const std::int64_t reversed = kTaps * kTaps - 1 - tap;
       const std::int64_t from =
           ((f.first_depth + k) * kTaps * kTaps + reversed) * f.channels + lane;
-      store_aligned(taps.values[k][tap], k < depths ? load_part(f.weight + from, lanes) : Vector{});
+      store_aligned(taps.values[k][tap], k < depths ? load_some(f.weight + from, lanes) : Vector{});
     }
 }
 
@@ -133,9 +131,8 @@ void winograd_filter_gradient(const FilterSums& s, const FilterTarget& t) {
   for (std::int64_t first = 0; first < s.panel; first += kWidth) {
     const std::int64_t channel = t.first_channel + first, count = clipped(t.channels - channel);
     float* to = t.dweight + t.filter * kTaps * kTaps * t.channels + channel;
-    if (count > 0)
-      transform<kPoints, kTaps, filter_gradient_points>(Sums{s, s.sums + first},
-                                                        StoreTap{to, t.channels, count, t.add});
+    transform<kPoints, kTaps, filter_gradient_points>(Sums{s, s.sums + first},
+                                                      StoreTap{to, t.channels, count, t.add});
   }
 }
 

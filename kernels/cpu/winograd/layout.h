@@ -40,7 +40,7 @@ struct Tiles {
   const std::int64_t rows, columns, count;
 };
 
-/// Channels cut into panels of one or two vectors.
+/// Channels cut into panels of two vectors, or of one where their number is odd: none is empty.
 struct Panels {
   Panels(std::int64_t channels, int width)
       : vectors(divide_up(channels, width) % 2 ? 1 : 2),

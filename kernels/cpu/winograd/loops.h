@@ -15,7 +15,7 @@
 
 namespace fjord {
 
-constexpr std::int64_t kWinogradPoints = 36, kWinogradTile = 4;
+constexpr std::int64_t kWinogradPoints = 36, kWinogradTile = 4, kWinogradTaps = 9;
 
 /// What pixels v are read as: v * scale + shift, then ReLU or not. Of all channels; absent without
 /// a scale: as they are.

@@ -15,10 +15,10 @@ namespace {
 using namespace winograd;
 
 Source source_of(const ConvNormInputs& t, Act act) {
-  return {values(t.x),
-          values(t.low),
-          values(t.skip),
-          {values(t.scale), values(t.shift), act == Act::relu}};
+  return {t.x.as<float>(),
+          t.low.as<float>(),
+          t.skip.as<float>(),
+          {t.scale.as<float>(), t.shift.as<float>(), act == Act::relu}};
 }
 
 // What makes dy of dz, with two values of each channel that are found first.
@@ -26,15 +26,15 @@ NormBackward second_half(const ConvNormGradient& dy, float* means) {
   const NormGradientInputs& t = dy.norm;
   const Shape y = dy.value.shape();
   put_means(dy.sums, t.inv_std, y.pixels(), means, means + y.c);
-  return {.x = values(t.raw),
+  return {.x = t.raw.as<float>(),
           .y = nullptr,
-          .dy = values(dy.value),
-          .scale = values(t.scale),
-          .shift = values(t.shift),
-          .mean = values(t.mean),
+          .dy = dy.value.as<float>(),
+          .scale = t.scale.as<float>(),
+          .shift = t.shift.as<float>(),
+          .mean = t.mean.as<float>(),
           .mean_dz = means,
           .slope = means + y.c,
-          .dx = values(dy.made),
+          .dx = dy.made.as<float>(),
           .relu = t.act == Act::relu};
 }
 
@@ -58,8 +58,9 @@ ConvNormForward winograd_norm_forward(const ConvNormShape& s) {
   return {name_of(s, s.moments), layer->scratch_bytes(),
           [layer, act = s.act](const ConvNormInputs& t, Out y, Out mean, Out variance,
                                void* scratch, Stream&) {
-            const Edge edge{
-                .bias = values(t.bias), .mean = values(mean), .variance = values(variance)};
+            const Edge edge{.bias = t.bias.as<float>(),
+                            .mean = mean.as<float>(),
+                            .variance = variance.as<float>()};
             layer->run(source_of(t, act), {.weight = t.weight.as<float>()}, edge, y.as<float>(),
                        static_cast<float*>(scratch));
           }};
@@ -74,7 +75,8 @@ ConvNormBackwardFilter winograd_norm_backward_filter(const ConvNormShape& s) {
           [=, makes = s.makes_dy, act = s.act](const ConvNormInputs& t, const ConvNormGradient& dy,
                                                Out dweight, Out, void* scratch, Stream&) {
             auto* floats = static_cast<float*>(scratch);
-            if (!makes) return layer->run(source_of(t, act), {values(dy.value)}, dweight, floats);
+            if (!makes)
+              return layer->run(source_of(t, act), {dy.value.as<float>()}, dweight, floats);
             const NormBackward made_by = second_half(dy, floats + means);
             layer->run(source_of(t, act), {made_by.dx, &made_by}, dweight, floats + own);
           }};
@@ -93,19 +95,19 @@ ConvNormBackwardData winograd_norm_backward_data(const ConvNormShape& s) {
   return {std::string(implementation_of(s.conv.math)) + " + sums of norm", layer->scratch_bytes(),
           [layer, through](In dy, In weight, const NormGradientInputs& t, Out dz, Out dskip,
                            const NormGradientOutputs& gradients, void* scratch, Stream&) {
-            Edge edge{.norm = {.raw = values(t.raw),
-                               .y = values(t.y),
-                               .scale = values(t.scale),
-                               .shift = values(t.shift),
-                               .mean = values(t.mean),
+            Edge edge{.norm = {.raw = t.raw.as<float>(),
+                               .y = t.y.as<float>(),
+                               .scale = t.scale.as<float>(),
+                               .shift = t.shift.as<float>(),
+                               .mean = t.mean.as<float>(),
                                .relu = t.act == Act::relu},
                       .inv_std = t.inv_std,
                       .gradients = gradients};
             const Out whole = through ? dskip : dz;
-            if (whole && whole.write == Write::add) edge.plus = values(whole);
-            if (through) edge.low = values(dz), edge.add_low = dz.write == Write::add;
-            layer->run({.x = values(dy)}, {.weight = values(weight)}, edge, values(whole),
-                       static_cast<float*>(scratch));
+            if (whole && whole.write == Write::add) edge.plus = whole.as<float>();
+            if (through) edge.low = dz.as<float>(), edge.add_low = dz.write == Write::add;
+            layer->run({.x = dy.as<float>()}, {.weight = weight.as<float>()}, edge,
+                       whole.as<float>(), static_cast<float*>(scratch));
           }};
 }
 

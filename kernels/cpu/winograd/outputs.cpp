@@ -163,7 +163,6 @@ void winograd_output(const PixelPoints& products, std::int64_t slot, const Outpu
   for (std::int64_t i = 0; i < products.vectors; ++i) {
     const std::int64_t channel = t.first + i * kWidth;
     const std::int64_t count = least(t.channels - channel, kWidth);
-    if (count <= 0) return;
     const Vector bias = t.bias ? load_some(t.bias + channel, count) : Vector{};
     const Products from{products.data + (i * products.tiles + slot) * kWidth, products.plane};
     const std::int64_t rows = least(kOutputs, t.h - t.y), columns = least(kOutputs, t.w - t.x);

@@ -14,8 +14,4 @@ inline const char* implementation_of(ConvMath math) {
   return math == ConvMath::bf16 ? "winograd:4x4:bf16" : "winograd:4x4";
 }
 
-/// Null where a tensor is absent.
-inline const float* values(In tensor) { return tensor ? tensor.as<float>() : nullptr; }
-inline float* values(Out tensor) { return tensor ? tensor.as<float>() : nullptr; }
-
 }  // namespace fjord::winograd

@@ -132,11 +132,6 @@ FJORD_HD void to_points(const Patch& p, const PixelPoints& to, std::int64_t tile
     transform<size, kPoints, points>(
         Border<As>{p, i * kWidth, count, As(p.norm, i * kWidth, count)}, store_at(to, tile, i));
   }
-  // The channels that fill up the last panel.
-  const std::int64_t vectors = (p.channels + kWidth - 1) / kWidth;
-  for (std::int64_t i = vectors; i % to.vectors != 0; ++i)
-    for (int row = 0; row < kPoints; ++row)
-      for (int column = 0; column < kPoints; ++column) store_at(to, tile, i)(row, column, Vector{});
 }
 
 template <class As>

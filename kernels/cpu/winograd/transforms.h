@@ -76,7 +76,7 @@ FJORD_HD void filter_gradient_points(const Vector* u, Vector* w) {
 
 using Points = void (*)(const Vector*, Vector*);
 
-// The transform in two dimensions: from[row][column] to to[row][column], both in row order.
+// The transform in two dimensions: `from` is read column by column, `to` called row by row.
 template <int in, int out, Points points, class From, class To>
 FJORD_HD void transform(const From& from, const To& to) {
   Vector half[out][in];

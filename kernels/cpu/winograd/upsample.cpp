@@ -19,9 +19,7 @@ constexpr std::int64_t kPanel = 32;
 
 Shape joined(const UpsampleConvShape& s) { return {s.y.n, s.y.h, s.y.w, s.weight.c}; }
 
-Source parts(In low, In skip) {
-  return {.low = low.as<float>(), .skip = skip ? skip.as<float>() : nullptr};
-}
+Source parts(In low, In skip) { return {.low = low.as<float>(), .skip = skip.as<float>()}; }
 
 }  // namespace
 
@@ -45,9 +43,9 @@ UpsampleConvBackwardData winograd_upsample_backward_data(const UpsampleConvShape
   const auto layer = std::make_shared<Convolution>(pass, threads());
   return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In dy, In weight, Out dlow, Out dskip, void* scratch, Stream&) {
-            float* skip = dskip ? dskip.as<float>() : nullptr;
+            float* skip = dskip.as<float>();
             const Edge edge{.plus = skip && dskip.write == Write::add ? skip : nullptr,
-                            .low = dlow ? dlow.as<float>() : nullptr,
+                            .low = dlow.as<float>(),
                             .add_low = dlow && dlow.write == Write::add};
             layer->run({.x = dy.as<float>()}, {.weight = weight.as<float>()}, edge, skip,
                        static_cast<float*>(scratch));

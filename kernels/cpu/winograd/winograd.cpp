@@ -47,7 +47,7 @@ ConvForward winograd_forward(const ConvShape& s) {
   const auto layer = std::make_shared<Convolution>(pass, threads());
   return {implementation_of(s.math), layer->scratch_bytes(),
           [layer](In x, In weight, In bias, Out y, void* scratch, Stream&) {
-            const Edge edge{.bias = bias ? bias.as<float>() : nullptr};
+            const Edge edge{.bias = bias.as<float>()};
             layer->run({.x = x.as<float>()}, {.weight = weight.as<float>()}, edge, y.as<float>(),
                        static_cast<float*>(scratch));
           }};
@@ -102,11 +102,11 @@ ConvInference winograd_inference(const ConvInferenceShape& s) {
   }
   pass.run = [layer, relu = s.act == Act::relu](const ConvInferenceInputs& t, Out y, void* scratch,
                                                 Stream&) {
-    Filters filters{.weight = values(t.weight), .scale = values(t.scale)};
+    Filters filters{.weight = t.weight.as<float>(), .scale = t.scale.as<float>()};
     filters.kept = kept_taps(*layer, filters, t.kept);
-    layer->run({values(t.x), values(t.low), values(t.skip)}, filters,
-               {.bias = values(t.shift), .plus = values(t.residual), .relu = relu}, y.as<float>(),
-               static_cast<float*>(scratch));
+    layer->run({t.x.as<float>(), t.low.as<float>(), t.skip.as<float>()}, filters,
+               {.bias = t.shift.as<float>(), .plus = t.residual.as<float>(), .relu = relu},
+               y.as<float>(), static_cast<float*>(scratch));
   };
   return pass;
 }
