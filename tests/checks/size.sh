@@ -21,6 +21,7 @@ functions() {
     in_function == 1 && /^  return {$/ && FNR == start + 1 { in_function = 3 }
     in_function == 1 || in_function == 3 { next }
     { sub(/ *\/\/.*$/, "") }
+    open && name ~ /__launch_bounds__\([^()]*\)$/ { name = name " " $0 }
     /^  }$/ && in_function == 2 { print FNR - member + 1, FILENAME ":" member, name; in_function = 0; next }
     in_function == 2 { next }
     /^[A-Za-z_]/ && !/^(namespace|using|public|private|protected)/ {
