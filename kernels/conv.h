@@ -27,7 +27,7 @@ enum class ConvMath : std::uint8_t { exact, tf32, bf16 };
 
 /// Which algorithms may compute a convolution: any that is fast, or only the sums of its definition
 /// (--exact), whose rounding errors are several times smaller than Winograd's; or those of the
-/// backend's library alone, which the others are measured beside.
+/// backend's library alone, which the others are measured beside. A card has one choice for all.
 enum class ConvAlgorithm : std::uint8_t { any, direct, library };
 
 /// What those may have who prefer speed to equal bits. Off unless asked for.

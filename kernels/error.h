@@ -49,7 +49,7 @@ void check(bool ok, std::string_view place, fmt::format_string<Args...> rule, Ar
               "change the model's options or the size of its input");
 }
 
-/// A rule that only our own code can break: throws Error{bug}.
+/// A rule that only code can break, ours or that which calls the library: throws Error{bug}.
 template <class... Args>
 void invariant(bool ok, std::string_view place, fmt::format_string<Args...> rule, Args&&... args) {
   if (ok) return;

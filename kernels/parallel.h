@@ -42,7 +42,7 @@ class Thrown {
       keep();
     }
   }
-  /// The first of them, if there was one.
+  /// The first of them in time, if there was one.
   void rethrow() const {
     if (first_) std::rethrow_exception(first_);
   }

@@ -67,6 +67,10 @@ void check_settings(const BenchSettings& s) {
   if (!s.peers && (s.peers_dir || !s.peer.empty()))
     throw Error(ExitCode::usage, "flag-value", "--peers-dir or --peer", "nobody is compared with",
                 "add --peers V");
+  if (s.what == "conv" && s.common.device == "cuda")
+    throw Error(ExitCode::usage, "flag-value", "--device cuda",
+                "conv compares what the CPU can choose from, where a card has one choice",
+                "fjord-bench kernels --device cuda, or conv --device cpu");
   if (s.predict && s.what != "train" && s.what != "infer")
     throw Error(ExitCode::usage, "flag-value", "--predict", "a step of train or infer is predicted",
                 "fjord-bench train --device cuda --predict");

@@ -46,7 +46,7 @@ double peak_flops() {
 struct Row {
   std::size_t step = 0;  // one of them
   int count = 0;
-  double seconds = 0, direct_seconds = 0;
+  double seconds = 0, library_seconds = 0;
 };
 
 // Convolutions that differ in nothing but their place in the network.
@@ -79,13 +79,14 @@ double median(std::vector<double> seconds) {
   return median_of(seconds);
 }
 
-// The step of the same name and place on another tape, where others stand between: direct
+// The step of the same name and place on another tape, where others stand between: the library's
 // convolutions read through no normalisation.
 std::size_t like(const Step& step, const Tape& tape) {
   const auto found = std::ranges::find_if(tape.steps, [&](const Step& other) {
     return std::strcmp(other.op, step.op) == 0 && other.path == step.path;
   });
-  check(found != tape.steps.end(), step.path, "direct convolutions have no step {}", step.op);
+  check(found != tape.steps.end(), step.path, "the library's convolutions have no step {}",
+        step.op);
   return static_cast<std::size_t>(found - tape.steps.begin());
 }
 
@@ -141,7 +142,7 @@ nlohmann::ordered_json layer_of(const Tape& tape, const Row& row, double peak) {
   for (const char* key : {"dilation", "groups"}) layer[key] = transposed ? 1 : word.integer(key);
   layer.update({{"transposed", transposed},
                 {"ms", row.seconds * 1e3},
-                {"direct_ms", row.direct_seconds * 1e3},
+                {"direct_ms", row.library_seconds * 1e3},
                 {"gflop_s", rate * 1e-9},
                 {"percent_of_peak", peak > 0 ? 100 * rate / peak : 0},
                 {"mb", bytes * 1e-6}});
@@ -176,14 +177,14 @@ nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point
   options.activations = Activations::kept;  // convolutions that are run again are no other ones
   Recorded chosen(options);
   options.algorithm = ConvAlgorithm::library;
-  Recorded direct(options);
+  Recorded library(options);
   const Timing timing = time_steps(s, start, [&] { chosen.run(); });
-  direct.run();  // so that every tensor has values
+  library.run();  // so that every tensor has values
   Stream stream = fjord::stream(s.compute.backend);
   const double peak = s.compute.backend == Backend::cpu ? peak_flops() : 0;
   auto layers = nlohmann::ordered_json::array();
   for (Row& row : kinds_of(*chosen.tape)) {
-    std::tie(row.seconds, row.direct_seconds) = in_turns(s, chosen, direct, row.step, stream);
+    std::tie(row.seconds, row.library_seconds) = in_turns(s, chosen, library, row.step, stream);
     layers.push_back(layer_of(*chosen.tape, row, peak));
   }
   if (peak > 0) print_result(s.common, fmt::format("peak: {:.0f} GFLOP/s\n", peak * 1e-9));

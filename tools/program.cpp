@@ -54,9 +54,9 @@ void apply_common_flags(const CommonFlags& flags) {
   set_quiet(flags.quiet);
   if (flags.device == "cuda") start_card();
   enable_cpu_kernels(isa_of(flags.isa));
-  if (cpu_isa() == Isa::plain)
+  if (cpu_isa() == Isa::plain && flags.device != "cuda")
     say("instructions: plain ({}), several times slower than with AVX2",
-        flags.isa == "plain" ? "--isa plain" : "this CPU has no AVX2");
+        best_isa() == Isa::plain ? "this CPU has no AVX2" : "--isa plain");
   set_threads(flags.threads);
 }
 

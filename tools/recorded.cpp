@@ -28,7 +28,8 @@ Recorded::Recorded(const RecordedOptions& options)
     loss_ = loss(net, logits, label_, parse_loss(options.loss), scale_);
     net.backward();
   } else {
-    net.converted(net.materialize(logits), DType::f32).slot->kind = Kind::resident;
+    logits_ = net.converted(net.materialize(logits), DType::f32);
+    logits_.slot->kind = Kind::resident;
   }
   plan.emplace(*tape, arena);
   if (options.mode != Mode::train) return;

@@ -38,8 +38,9 @@ class Recorded {
   std::uint8_t* labels();
   /// Arena, weights, gradients and moments.
   std::size_t planned_bytes() const;
-  /// The loss of the latest step, in the device's memory.
+  /// The loss of the latest step, or the logits of the latest forward pass, in the device's memory.
   const Buffer* loss_value() const { return loss_.slot; }
+  const Buffer* logits() const { return logits_.slot; }
   /// Runs once, step by step: seconds of each, and of the optimizer where there is one.
   std::vector<double> step_seconds();
 
@@ -53,7 +54,7 @@ class Recorded {
   void send_inputs();
   void enqueue();
 
-  Tensor image_, label_, loss_, scale_;
+  Tensor image_, label_, loss_, scale_, logits_;
   Stream stream_;
   Replay replay_;
   std::vector<float> host_images_;  // where the host can't write into the plan

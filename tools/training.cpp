@@ -124,10 +124,11 @@ void start_again(TrainSettings& settings) {
     start_computing(settings);
   } catch (const Error& error) {
     if (error.exit != ExitCode::device) throw;
-    const bool instructions = error.slug == "isa" || error.slug == "device-precision";
+    const bool card = settings.common.device == to_string(Backend::cuda);
+    const bool other_kind = error.slug == "isa" || error.slug == "device-precision";
     const std::string where =
-        instructions ? "with a processor like the run's"
-                     : fmt::format("where the run's device ({}) is", settings.common.device);
+        other_kind ? fmt::format("with a {} like the run's", card ? "card" : "processor")
+                   : fmt::format("where the run's device ({}) is", settings.common.device);
     throw Error(error.exit, error.slug, error.subject, error.reason,
                 fmt::format("go on {}, or start another run with --out", where));
   }

@@ -14,18 +14,6 @@ namespace {
 Isa chosen_isa = Isa::automatic;
 const Loops* chosen_loops = &plain::table;
 
-Isa best_isa() {
-#ifdef FJORD_X86_LOOPS
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-  if (v3) return v4 ? Isa::avx512 : Isa::avx2;
-#endif
-  return Isa::plain;
-}
-
 const Loops& loops_of([[maybe_unused]] Isa isa) {
 #ifdef FJORD_X86_LOOPS
   if (isa == Isa::avx512) return avx512::table;
@@ -64,6 +52,18 @@ std::string_view to_string(Isa isa) {
       return "plain";
   }
   return "unknown";
+}
+
+Isa best_isa() {
+#ifdef FJORD_X86_LOOPS
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  if (v3) return v4 ? Isa::avx512 : Isa::avx2;
+#endif
+  return Isa::plain;
 }
 
 Isa isa_to_use(Isa asked, Isa best) {

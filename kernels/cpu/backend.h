@@ -12,6 +12,9 @@ enum class Isa : std::uint8_t { automatic, avx512, avx2, plain };
 
 std::string_view to_string(Isa isa);
 
+/// The widest that this CPU has.
+Isa best_isa();
+
 /// What a process uses that was asked for one of these on a CPU whose best is that. Throws
 /// Error{device} when the CPU lacks it.
 Isa isa_to_use(Isa asked, Isa best);

@@ -1,13 +1,15 @@
 // Which convolution runs where: one fixed rule on the shape.
 #include "kernels/conv.h"
 
-#include "kernels/cpu/backend.h"
 #include "kernels/cpu/bias.h"
 #include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/direct/depthwise.h"
+#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd/winograd.h"
 
 namespace fjord {
 

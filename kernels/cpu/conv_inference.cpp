@@ -2,8 +2,10 @@
 #include "kernels/conv_inference.h"
 
 #include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/winograd/winograd.h"
 
 namespace fjord {
 

@@ -6,7 +6,9 @@
 
 #include "kernels/cpu/bias.h"
 #include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
+#include "kernels/cpu/winograd/winograd.h"
 
 namespace fjord {
 

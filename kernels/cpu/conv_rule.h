@@ -20,7 +20,7 @@ inline bool few_outputs_are_faster(const ConvShape& shape) {
 }
 
 /// Of filter gradients alone. oneDNN's take 3 to 18 times as long for 5x5 windows; for 3x3 they are
-/// level or ahead, except where many pixels are summed up at stride 1.
+/// level or ahead, except where many pixels (of the whole batch) are summed up at stride 1.
 inline bool depthwise_is_faster(const ConvShape& shape) {
   constexpr std::int64_t kManyPixels = 1 << 14;
   const bool many = shape.conv.stride == 1 && shape.y.pixels() >= kManyPixels;

@@ -3,6 +3,8 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "kernels/parallel.h"

@@ -68,6 +68,9 @@ finds shell tools/a.sh "not executable" <<<'#!/usr/bin/env bash'
 { echo "int long_one() {"; lines 60; echo "}"; } | finds size engine/a.cpp "engine/a.cpp:1: a function of 62 lines (at most 60): long_one"
 { printf 'struct A {\n  int long_one(int a,\n               int b) {\n'; lines 60; printf '  }\n};\n'; } |
   finds size engine/a.h "engine/a.h:2: a function of 63 lines (at most 60): long_one"
+{ printf '__global__ void __launch_bounds__(128)\n    long_one() {\n'; lines 60; echo "}"; } | finds size kernels/a.cu "kernels/a.cu:1: a function of 63 lines (at most 60): long_one"
+{ printf 'struct A {\n  template <class T>\n  void long_one() {\n'; lines 60; printf '  }\n};\n'; } | finds size engine/a.h "engine/a.h:3: a function of 62 lines (at most 60): long_one"
+{ printf 'constexpr Row rows[]{\n'; lines 100; echo "};"; } | passes size tests/b.cpp
 lines 351 | finds size engine/a.cpp "engine/a.cpp: 351 lines (at most 350)"
 { echo "const int table[] = {"; lines 100; echo "};"; } | passes size engine/a.cpp
 { printf 'std::vector<Row> rows() {\n  return {\n'; lines 100; printf '  };\n}\n'; } | passes size tests/a.cpp

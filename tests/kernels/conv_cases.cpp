@@ -1,5 +1,7 @@
 // Cases of convolutions: odd shapes, and every layer of ResNet34-UNet.
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/direct/depthwise.h"
+#include "kernels/cpu/winograd/winograd.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
@@ -29,11 +31,14 @@ OpCase named(const char* slot, const Layer& layer, Write mode) {
   const ConvShape shape = shape_of(layer, mode);
   const Conv2d& c = shape.conv;
   return {.slot = slot,
-          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}{}{}",
+          .what = fmt::format("{} by {} stride {} padding {} dilation {} groups {}{}{}{}{}{}",
                               to_string(shape.x), to_string(shape.weight), c.stride, c.padding,
                               c.dilation, c.groups, shape.bias ? " bias" : "",
                               mode == Write::add ? " added" : "", layer.timed ? " timed" : "",
-                              layer.bf16 ? " bf16" : ""),
+                              layer.bf16 ? " bf16" : "",
+                              layer.winograd    ? " by Winograd"
+                              : layer.depthwise ? " by hand"
+                                                : ""),
           .features = {"x", "dx", "y", "dy", "weight"},
           .roundings = 2,  // bias and old values may be added in passes of their own
           .amplification = amplification_of(shape, layer.winograd),
@@ -131,10 +136,11 @@ namespace {
 const Conv2d same3{}, down3{.stride = 2}, down1{.kernel = 1, .stride = 2, .padding = 0},
     stem{.kernel = 7, .stride = 2, .padding = 3};
 
-// A depthwise layer whose filter's gradient is not oneDNN's.
-Layer by_hand(Layer layer) {
+// The filter's gradient of a depthwise layer by hand, whatever the CPU's rule says.
+void add_by_hand(std::vector<OpCase>& cases, Layer layer) {
   layer.depthwise = true;
-  return layer;
+  for (const Write mode : {Write::store, Write::add})
+    cases.push_back(backward_filter_case(layer, mode));
 }
 
 // The layers of ResNet34-UNet for images of 32 * unit pixels, each kind once.
@@ -166,13 +172,14 @@ std::vector<OpCase> conv_cases() {
   add_conv_layer(cases, {{2, 9, 8, 12}, 8, {.groups = 4}, true}, both, true);
   const Layer depthwise{.x = {1, 33, 17, 16}, .outputs = 16, .conv = {.stride = 2, .groups = 16}};
   add_conv_layer(cases, depthwise, both, true);
-  add_conv_layer(cases, by_hand(depthwise), both, true);
+  add_by_hand(cases, depthwise);
   for (const int stride : {1, 2}) {
     const Conv2d wide{.kernel = 5, .stride = stride, .padding = 2, .groups = 16};
     for (const Shape x : {Shape{2, 2, 1, 16}, {1, 5, 4, 16}, {2, 37, 21, 16}})
       add_conv_layer(cases, {x, 16, wide}, both, true);
-    add_conv_layer(cases, by_hand({{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}}), both,
-                   true);
+    const Layer small{{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}};
+    add_conv_layer(cases, small, both, true);
+    add_by_hand(cases, small);
   }
   add_conv_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
   // What may be one product of matrices; the last is a fully connected layer.

@@ -100,11 +100,18 @@ std::vector<OpCase> upsample_conv_cases() {
   std::vector<OpCase> cases;
   // Single pixels, odd channels, odd images; then whole 16-byte accesses, and more than one tile of
   // 32 x 32 filters; then what Winograd on the CPU reads through.
-  const std::vector<Block> blocks{{{1, 1, 1, 3}, 0, 2},   {{1, 1, 1, 2}, 1, 3},
-                                  {{2, 3, 2, 5}, 3, 7},   {{1, 4, 5, 3}, 0, 2},
-                                  {{2, 4, 4, 32}, 16, 8}, {{1, 3, 5, 40}, 24, 48},
-                                  {{1, 2, 3, 33}, 8, 35}, {{2, 3, 5, 32}, 16, 16},
-                                  {{1, 5, 4, 64}, 0, 35}, {{1, 5, 3, 32}, 16, 20, true}};
+  const std::vector<Block> blocks{{{1, 1, 1, 3}, 0, 2},
+                                  {{1, 1, 1, 2}, 1, 3},
+                                  {{2, 3, 2, 5}, 3, 7},
+                                  {{1, 4, 5, 3}, 0, 2},
+                                  {{2, 4, 4, 32}, 16, 8},
+                                  {{1, 3, 5, 40}, 24, 48},
+                                  {{1, 2, 3, 33}, 8, 35},
+                                  {{2, 3, 5, 32}, 16, 16},
+                                  {{1, 5, 4, 64}, 0, 35},
+                                  {{1, 5, 3, 32}, 16, 20, true},
+                                  // So many tiles that one thread has blocks of its own.
+                                  {{1, 10, 16, 32}, 16, 16}};
   for (const Block& block : blocks) {
     cases.push_back(forward_case(block));
     for (const Write mode : {Write::store, Write::add}) {

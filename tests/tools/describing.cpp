@@ -235,7 +235,7 @@ TEST_CASE("bench conv --peers: a column for PyTorch in the table of layers") {
     CHECK(std::ranges::any_of(layers, [&](const auto& layer) { return layer["pass"] == pass; }));
 }
 
-TEST_CASE("bench conv: transposed convolutions have their rows; the head is beside its library's") {
+TEST_CASE("bench conv and inspect: transposed convolutions have their rows") {
   const Outcome outcome = run({"fjord-bench", "conv", "--arch", "linknet", "--encoder", "resnet18",
                                "--size", "64", "--batch", "1", "--steps", "1", "--json", "-"});
   REQUIRE_MESSAGE(outcome.code == 0, outcome.err);

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -137,7 +139,19 @@ std::string cell(std::vector<double> values, int digits) {
                      values.front(), values.back(), digits);
 }
 
-// False where the losses of the first step differ.
+// The losses of the first step, or all logits: the largest difference, relative to the largest
+// value.
+double difference(const Buffer& fused, const Buffer& plain) {
+  const float *a = In{&fused}.as<float>(), *b = In{&plain}.as<float>();
+  double apart = 0, largest = 0;
+  for (std::int64_t i = 0; i < plain.shape.count(); ++i) {
+    apart = std::max(apart, std::fabs(double(a[i]) - double(b[i])));
+    largest = std::max(largest, std::fabs(double(b[i])));
+  }
+  return apart / largest;
+}
+
+// False where fused operations give other values, or save nothing.
 bool compare(const std::string& encoder, Mode mode, int turns) {
   const RecordedOptions options = options_of(encoder, mode);
   Recorded fused(options);
@@ -148,12 +162,10 @@ bool compare(const std::string& encoder, Mode mode, int turns) {
   }
   fill(fused, options.image);
   fill(*plain, options.image);
-  double apart = 0;
   fused.run(), plain->run();
-  if (mode == Mode::train) {
-    const auto loss = [](const Recorded& of) { return double(*In{of.loss_value()}.as<float>()); };
-    apart = std::fabs(loss(fused) / loss(*plain) - 1);
-  }
+  const bool train = mode == Mode::train;
+  const double apart = train ? difference(*fused.loss_value(), *plain->loss_value())
+                             : difference(*fused.logits(), *plain->logits());
   std::vector<double> fused_ms, plain_ms, ratios;
   for (int i = 0; i < turns; ++i) {
     fused_ms.push_back(milliseconds(fused)), plain_ms.push_back(milliseconds(*plain));
@@ -172,10 +184,10 @@ bool compare(const std::string& encoder, Mode mode, int turns) {
              double(fused.planned_bytes()) / kMiB);
   fmt::print("| ms, {} turns | {} | {} |\n", turns, cell(plain_ms, 0), cell(fused_ms, 0));
   fmt::print("\ntimes as fast: {}", cell(ratios, 2));
-  if (mode == Mode::train) fmt::print("; first losses {:.1e} apart", apart);
-  fmt::print("\n\n");
+  fmt::print("; {} {:.1e} apart\n\n", train ? "first losses" : "logits", apart);
   print_layers(layers);
-  return apart <= 1e-6;
+  // Folded filters are rounded once more: over a network's layers that adds up, here as in goldens.
+  return apart <= (train ? 1e-6 : 5e-5) && fused_bytes < plain_bytes;
 }
 
 }  // namespace
