@@ -99,6 +99,8 @@ ConvLayer drawn_of_any_geometry(std::uint32_t i) {
                   .outputs = conv.groups * dice.up_to(24),
                   .conv = conv,
                   .bias = dice.coin()};
+  // The rms of a single value, a sum that may cancel, does not say how large its terms are.
+  if (layer.outputs < 4) layer.outputs *= 4;
   const auto products = [&] {
     return layer.x.count() * layer.outputs / conv.groups * conv.kernel * conv.kernel;
   };
