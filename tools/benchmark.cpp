@@ -85,6 +85,7 @@ void check_settings(const BenchSettings& s) {
 
 // Starts the device; a step that is only predicted needs none.
 void prepare(BenchSettings& s) {
+  if (s.what == "conv" && s.common.device == "auto") s.common.device = "cpu";
   check_settings(s);
   if (!s.predict) {
     apply_common_flags(s.common);

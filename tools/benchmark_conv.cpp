@@ -144,7 +144,7 @@ nlohmann::ordered_json layer_of(const Tape& tape, const Row& row, double peak) {
                 {"ms", row.seconds * 1e3},
                 {"direct_ms", row.library_seconds * 1e3},
                 {"gflop_s", rate * 1e-9},
-                {"percent_of_peak", peak > 0 ? 100 * rate / peak : 0},
+                {"percent_of_peak", 100 * rate / peak},
                 {"mb", bytes * 1e-6}});
   return layer;
 }
@@ -181,13 +181,13 @@ nlohmann::ordered_json bench_conv(const BenchSettings& s, BenchClock::time_point
   const Timing timing = time_steps(s, start, [&] { chosen.run(); });
   library.run();  // so that every tensor has values
   Stream stream = fjord::stream(s.compute.backend);
-  const double peak = s.compute.backend == Backend::cpu ? peak_flops() : 0;
+  const double peak = peak_flops();
   auto layers = nlohmann::ordered_json::array();
   for (Row& row : kinds_of(*chosen.tape)) {
     std::tie(row.seconds, row.library_seconds) = in_turns(s, chosen, library, row.step, stream);
     layers.push_back(layer_of(*chosen.tape, row, peak));
   }
-  if (peak > 0) print_result(s.common, fmt::format("peak: {:.0f} GFLOP/s\n", peak * 1e-9));
+  print_result(s.common, fmt::format("peak: {:.0f} GFLOP/s\n", peak * 1e-9));
   print_result(s.common, layer_table(layers));
   auto json = report(s, timing, static_cast<double>(chosen.planned_bytes()) / 1048576.0);
   json.update({{"peak_gflop_s", peak * 1e-9}, {"layers", layers}});

@@ -250,6 +250,14 @@ TEST_CASE("bench conv and inspect: transposed convolutions have their rows") {
   CHECK(plan.out.find("decoder.blocks.0.block.1.0. ") != std::string::npos);
 }
 
+TEST_CASE("bench conv is the CPU's alone") {
+  const Outcome card = run({"fjord-bench", "conv", "--device", "cuda"});
+  CHECK(card.code == 2);
+  CHECK(card.error() ==
+        "error[E-flag-value] --device cuda - conv compares what the CPU can choose from, where a "
+        "card has one choice - fjord-bench kernels --device cuda, or conv --device cpu");
+}
+
 TEST_CASE("bench --peers refuses what cannot be compared") {
   const FakePeers peers;
   const auto refused = [&](const Outcome& outcome, const std::string& text) {
