@@ -8,7 +8,7 @@
 
 namespace fjord {
 
-/// `none` and `relu` are part of normalisation's passes; the others are passes of their own
+/// `none` and `relu` are part of normalisation's passes; the others mostly passes of their own
 /// (activate_forward): relu6 = min(max(x, 0), 6), silu = x * sigmoid(x).
 enum class Act : std::uint8_t { none, relu, relu6, silu, sigmoid };
 

@@ -6,6 +6,9 @@ namespace fjord {
 
 namespace {
 
+// The others are passes of their own, unless a convolution for inference applies them.
+bool normalization_applies(Act act) { return act == Act::none || act == Act::relu; }
+
 struct Affine {
   Tensor gamma, beta, scale, shift;  // scale and shift are what the apply pass multiplies and adds
 };
@@ -145,7 +148,7 @@ Tensor batch_norm(Net net, Tensor x, BatchNormOptions options) {
 }
 
 Tensor batch_norm(Net net, Tensor x, BatchNormOptions options, const NormBehind& behind) {
-  if (const Act act = options.act; act != Act::none && act != Act::relu) {
+  if (const Act act = options.act; !normalization_applies(act)) {
     options.act = Act::none;
     return activate(net, batch_norm(net, x, options, behind), act);
   }
@@ -189,11 +192,12 @@ std::optional<Tensor> conv_bn_inference(const Net& net, Tensor x, const ConvBnAc
 }  // namespace
 
 Tensor conv_bn_act(Net net, Tensor x, ConvBnAct options) {
-  if (const Act act = options.act; act != Act::none && act != Act::relu) {
+  if (const auto ready = conv_bn_inference(net, x, options)) return *ready;
+  // A backend that has the convolution without this activation alone is asked for that.
+  if (const Act act = options.act; !normalization_applies(act)) {
     options.act = Act::none;
     return activate(net, conv_bn_act(net, x, options), act);
   }
-  if (const auto ready = conv_bn_inference(net, x, options)) return *ready;
   const Net norm_net = net / options.norm_name;
   NormBehind behind = norm_behind(norm_net, options.conv.channels);
   Tensor raw = conv2d(net / options.conv_name, x, options.conv, behind);

@@ -27,13 +27,14 @@ bool always(const ConvShape&) { return true; }
 
 constexpr Implementation<ConvForward> forward_implementations[]{
     {few_outputs_are_faster, few_outputs_forward},
+    {depthwise_is_faster, depthwise_forward},
     {winograd_is_faster, winograd_forward},
     {always, onednn_forward}};
 constexpr Implementation<ConvBackwardData> data_implementations[]{
     {winograd_is_faster, winograd_backward_data}, {always, onednn_backward_data}};
 constexpr Implementation<ConvBackwardFilter> filter_implementations[]{
     {few_outputs_are_faster, few_outputs_backward_filter},
-    {depthwise_is_faster, depthwise_backward_filter},
+    {depthwise_gradient_is_faster, depthwise_backward_filter},
     {winograd_is_faster, winograd_backward_filter},
     {always, onednn_backward_filter}};
 

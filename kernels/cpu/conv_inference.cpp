@@ -2,6 +2,7 @@
 #include "kernels/conv_inference.h"
 
 #include "kernels/cpu/conv_rule.h"
+#include "kernels/cpu/direct/depthwise.h"
 #include "kernels/cpu/direct/few_outputs.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/onednn.h"
@@ -33,12 +34,15 @@ ConvInference head_inference(const ConvInferenceShape& s) {
 
 void prepare_inference(const ConvInferenceShape& s, ConvInference& pass, Stream&) {
   check(s.conv.dtype == DType::f32, "convolution", "the CPU computes in f32");
-  const bool act = s.act == Act::none || s.act == Act::relu;
   if (is_head(s))
     pass = head_inference(s);
-  else if (winograd_is_faster(s.conv) && winograd_fits(s))
+  else if (winograd_fits(s) && winograd_is_faster(s.conv))
     pass = winograd_inference(s);
-  else if (act && s.low.n == 0)
+  else if (s.low.n != 0 || winograd_is_faster(s.conv))
+    return;  // asked again for x itself, or without the activation
+  else if (depthwise_is_faster(s.conv) && !s.residual)
+    pass = depthwise_inference(s);
+  else
     pass = onednn_inference(s);
 }
 

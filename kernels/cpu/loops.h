@@ -48,11 +48,15 @@ struct FewOutputs {
   float* y = nullptr;
 };
 
-/// Rows [begin, end) of an output's gradient, of one image, in a depthwise convolution.
+/// Rows [begin, end) of one image's output in a depthwise convolution: to be computed, or of whose
+/// gradient that of the filters is the sum.
 struct Depthwise {
-  const float *x, *dy;
+  const float* x;
   std::int64_t h, w, channels, out_w, begin, end;
   int kernel, stride, padding;
+  const float* filters = nullptr;  // tap by tap: kernel x kernel x channels
+  const float *bias = nullptr, *dy = nullptr;
+  float* y = nullptr;
 };
 
 struct Loops {
@@ -61,7 +65,7 @@ struct Loops {
   void (*relu_backward)(const float* y, const float* dy, float* dx, std::int64_t count, bool add);
   void (*add)(const float* a, const float* b, float* y, std::int64_t count, bool add);
   void (*copy)(const float* x, float* y, std::int64_t count, bool add);
-  void (*activate)(const float* x, float* y, std::int64_t count, Act, bool add);
+  void (*activate)(const float* x, float* y, std::int64_t count, Act, bool add);  // y may be x
   void (*activate_backward)(const float* x, const float* dy, float* dx, std::int64_t count, Act,
                             bool add);
   double (*sum_of_squares)(const float* x, std::int64_t count);
@@ -87,6 +91,7 @@ struct Loops {
   void (*few_outputs)(const FewOutputs&);
   /// The sums, laid out as the filters, are added to.
   void (*few_outputs_gradient)(const FewOutputs&, double* sums);
+  void (*depthwise)(const Depthwise&);
   void (*depthwise_gradient)(const Depthwise&, double* sums);
 
   void (*adamw)(const float* dweight, float* weight, float* first, float* second,

@@ -1,4 +1,4 @@
-// Activations that are passes of their own, and their gradients.
+// Activations that normalisation does not apply itself, and their gradients.
 #include "kernels/cpu/loops_isa.h"
 
 namespace fjord::FJORD_ISA {
@@ -32,11 +32,13 @@ struct VectorExp {
 // A loop for each activation and each way of writing: none is chosen inside.
 template <Act act>
 struct Activation {
-  static void forward(const float* __restrict x, float* __restrict y, std::int64_t count,
-                      bool add) {
+  // y may be x.
+  static void forward(const float* x, float* y, std::int64_t count, bool add) {
     if (add)
+#pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) y[i] += activated(x[i], act, VectorExp{});
     else
+#pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) y[i] = activated(x[i], act, VectorExp{});
   }
   // dx may overwrite dy.

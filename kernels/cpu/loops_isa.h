@@ -30,6 +30,7 @@ void max_pool_backward(const PoolRow&, const float* dy, const std::uint8_t* tap,
 
 void few_outputs(const FewOutputs&);
 void few_outputs_gradient(const FewOutputs&, double* sums);
+void depthwise(const Depthwise&);
 void depthwise_gradient(const Depthwise&, double* sums);
 
 void adamw(const float* dweight, float* weight, float* first, float* second, std::int64_t count,

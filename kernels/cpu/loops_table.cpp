@@ -24,6 +24,7 @@ const Loops table = {
     .max_pool_backward = max_pool_backward,
     .few_outputs = few_outputs,
     .few_outputs_gradient = few_outputs_gradient,
+    .depthwise = depthwise,
     .depthwise_gradient = depthwise_gradient,
     .adamw = adamw,
     .sgd = sgd,

@@ -15,7 +15,7 @@ void limit_onednn(Isa isa);
 
 ConvForward onednn_forward(const ConvShape& shape);
 ConvBackwardData onednn_backward_data(const ConvShape& shape);
-/// Of an image as it is; any activation of Act::none and Act::relu.
+/// Of an image as it is; any activation.
 ConvInference onednn_inference(const ConvInferenceShape& shape);
 /// dweight alone.
 ConvBackwardFilter onednn_backward_filter(const ConvShape& shape);

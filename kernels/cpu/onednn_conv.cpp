@@ -95,13 +95,14 @@ void keep_filter(Layer& layer, In weight, In scale, void* kept) {
   layer.pack->run(folded.data(), kept, work.data());
 }
 
-void run_inference(Layer& layer, const ConvInferenceInputs& t, Out y, void* scratch) {
+// oneDNN applies a ReLU itself; other activations follow piece by piece, by the loops that apply
+// them everywhere.
+void run_inference(Layer& layer, Act act, const ConvInferenceInputs& t, Out y, void* scratch) {
   layer.run_packed(t.kept, at(scratch, 0), [&](const Piece& p, auto& primitive, auto& m) {
     float* target = y.as<float>() + p.y_offset(y.shape());
+    const std::int64_t values = p.images * p.y_rows * y.shape().w * y.shape().c;
     // Added to by the primitive: it comes by way of y.
-    if (t.residual)
-      std::copy_n(t.residual.as<float>() + p.y_offset(y.shape()),
-                  p.images * p.y_rows * y.shape().w * y.shape().c, target);
+    if (t.residual) std::copy_n(t.residual.as<float>() + p.y_offset(y.shape()), values, target);
     set_data(m.x, t.x.as<float>() + p.x_offset(t.x.shape()));
     set_data(m.y, target);
     std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, m.x},
@@ -113,6 +114,7 @@ void run_inference(Layer& layer, const ConvInferenceInputs& t, Out y, void* scra
       arguments.emplace(DNNL_ARG_BIAS, m.bias);
     }
     primitive.execute(stream(), arguments);
+    if (act != Act::none && act != Act::relu) loops().activate(target, target, values, act, false);
   });
 }
 
@@ -137,8 +139,8 @@ ConvInference onednn_inference(const ConvInferenceShape& s) {
           [layer](In weight, In scale, void* kept, Stream&) {
             keep_filter(*layer, weight, scale, kept);
           },
-          [layer](const ConvInferenceInputs& t, Out y, void* scratch, Stream&) {
-            run_inference(*layer, t, y, scratch);
+          [layer, act = s.act](const ConvInferenceInputs& t, Out y, void* scratch, Stream&) {
+            run_inference(*layer, act, t, y, scratch);
           }};
 }
 

@@ -48,7 +48,8 @@ struct Formats {
 
 /// Descriptions: what differs between oneDNN 2 and 3.
 dnnl::convolution_forward::primitive_desc describe_forward(const Formats& f, bool bias);
-/// y = act(y + conv) where there is a residual, which comes by way of y; else act(conv).
+/// y = relu(y + conv) where there is a residual, which comes by way of y; else relu(conv); without
+/// the ReLU where another activation, or none, follows.
 dnnl::primitive_attr attributes_of(const ConvInferenceShape& shape);
 /// Names a filter's format: equal names, equal bytes for equal values.
 std::string name_of(const memory::desc& format);

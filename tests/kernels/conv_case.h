@@ -42,7 +42,7 @@ struct ConvLayer {
   Conv2d conv;
   bool bias = false;
   bool winograd = false;   // by these passes, whatever the CPU's rule says
-  bool depthwise = false;  // the filter's gradient by hand, whatever the CPU's rule says
+  bool depthwise = false;  // forward and the filter's gradient by hand, whatever the rule says
   bool bf16 = false;       // with products of bf16, on CPUs that have them
   bool timed = false;      // on a card the fastest plan, of all libraries; elsewhere as ever
 };

@@ -71,7 +71,9 @@ OpCase forward_case(const Layer& layer) {
   c.reduction = shape.weight.count() / shape.weight.n;
   c.tensors = {read("x", shape.x), read("weight", shape.weight), write("y", shape.y)};
   if (shape.bias) c.tensors.push_back(read("bias", {1, 1, 1, shape.y.c}));
-  const Prepare<ConvForward> given = layer.winograd ? winograd_forward : nullptr;
+  const Prepare<ConvForward> given = layer.winograd    ? winograd_forward
+                                     : layer.depthwise ? depthwise_forward
+                                                       : nullptr;
   c.run = [shape, layer, given](Operands& t, Stream& stream) {
     const ConvShape own = typed(shape, t.in("x"), layer, stream);
     const auto pass = prepared(prepare_conv_forward, own, stream, given);
@@ -101,7 +103,7 @@ OpCase backward_filter_case(const Layer& layer, Write mode) {
   OpCase c = named("conv_backward_filter", layer, mode);
   c.reduction = shape.y.pixels();
   c.tensors = {read("x", shape.x), read("dy", shape.y), write("dweight", shape.weight, mode)};
-  if (shape.bias && !layer.winograd)
+  if (shape.bias && !layer.winograd && !layer.depthwise)
     c.tensors.push_back(write("dbias", {1, 1, 1, shape.y.c}, mode));
   const Prepare<ConvBackwardFilter> given = layer.winograd    ? winograd_backward_filter
                                             : layer.depthwise ? depthwise_backward_filter
@@ -136,9 +138,10 @@ namespace {
 const Conv2d same3{}, down3{.stride = 2}, down1{.kernel = 1, .stride = 2, .padding = 0},
     stem{.kernel = 7, .stride = 2, .padding = 3};
 
-// The filter's gradient of a depthwise layer by hand, whatever the CPU's rule says.
+// A depthwise layer by hand, whatever the CPU's rule says.
 void add_by_hand(std::vector<OpCase>& cases, Layer layer) {
   layer.depthwise = true;
+  cases.push_back(forward_case(layer));
   for (const Write mode : {Write::store, Write::add})
     cases.push_back(backward_filter_case(layer, mode));
 }
@@ -177,6 +180,17 @@ std::vector<OpCase> conv_cases() {
     const Conv2d wide{.kernel = 5, .stride = stride, .padding = 2, .groups = 16};
     for (const Shape x : {Shape{2, 2, 1, 16}, {1, 5, 4, 16}, {2, 37, 21, 16}})
       add_conv_layer(cases, {x, 16, wide}, both, true);
+    // Rows of more than two blocks of outputs, the one in the middle inside of the image.
+    for (const int padding : {0, 1, 2})
+      add_by_hand(cases, {.x = {2, 9, 51, 32},
+                          .outputs = 32,
+                          .conv = {.stride = stride, .padding = padding, .groups = 32},
+                          .bias = true});
+    for (const int padding : {0, 4})
+      add_by_hand(cases, {.x = {1, 7, 53, 16},
+                          .outputs = 16,
+                          .conv = {.kernel = 5, .stride = stride, .padding = padding, .groups = 16},
+                          .bias = true});
     const Layer small{{1, 1, 2, 32}, 32, {.stride = stride, .groups = 32}};
     add_conv_layer(cases, small, both, true);
     add_by_hand(cases, small);

@@ -78,6 +78,7 @@ ConvLayer drawn_depthwise(std::uint32_t i) {
                            .stride = static_cast<int>(dice.up_to(2)),
                            .padding = static_cast<int>(dice.up_to(kernel)) - 1,
                            .groups = static_cast<int>(channels)},
+                  .bias = dice.coin(),
                   .depthwise = true};
   layer.x.h += kernel - 1, layer.x.w += kernel - 1;
   return layer;

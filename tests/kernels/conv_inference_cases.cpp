@@ -2,6 +2,7 @@
 #include "tests/kernels/conv_inference_case.h"
 
 #include "kernels/cpu/winograd/winograd.h"
+#include "kernels/pointwise.h"
 #include "tests/kernels/conv_case.h"
 
 namespace fjord {
@@ -26,32 +27,44 @@ ConvInferenceShape shape_of(const InferenceLayer& l) {
   return s;
 }
 
+const char* name_of(Act act) {
+  switch (act) {
+    case Act::none:
+      return "";
+    case Act::relu:
+      return " relu";
+    case Act::relu6:
+      return " relu6";
+    case Act::silu:
+      return " silu";
+    case Act::sigmoid:
+      return " sigmoid";
+  }
+  return "";
+}
+
 std::string description(const InferenceLayer& l) {
   const ConvInferenceShape s = shape_of(l);
   return fmt::format("{} by {} stride {} padding {} groups {}{}{}{}{}{}{}{}", to_string(s.conv.x),
                      to_string(s.conv.weight), l.conv.stride, l.conv.padding, l.conv.groups,
                      l.scale ? " scale" : "", l.shift ? " shift" : "",
-                     l.residual ? " residual" : "", l.act == Act::relu ? " relu" : "",
-                     l.through ? " enlarged" : "",
+                     l.residual ? " residual" : "", name_of(l.act), l.through ? " enlarged" : "",
                      l.memory == FilterMemory::low ? " low memory" : "", l.bf16 ? " bf16" : "");
 }
 
 // The implementation that the slot chooses, or on the CPU the Winograd one.
-ConvInference prepared(ConvInferenceShape s, const InferenceLayer& l, DType dtype, Stream& stream) {
-  s.conv.dtype = dtype;
-  s.conv.math = math_on(stream, l.bf16);
+ConvInference prepared(const ConvInferenceShape& s, const InferenceLayer& l, Stream& stream) {
   if (l.winograd && stream.backend == Backend::cpu) return winograd_inference(s);
   ConvInference pass;
   prepare_conv_inference(s, pass, stream);
   return pass;
 }
 
-void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
-  const ConvInferenceShape s = shape_of(l);
-  const ConvInference pass = prepared(s, l, t.dtype("y"), stream);
+void run_pass(const ConvInferenceShape& s, const ConvInference& pass, Operands& t, Out y,
+              Stream& stream) {
   // The split stands in two parts, each rounded up to 256 bytes.
   const std::size_t filters = static_cast<std::size_t>(s.conv.weight.count()) * sizeof(float);
-  check(l.memory == FilterMemory::normal || pass.kept_bytes <= filters + 512, "conv_inference",
+  check(s.memory == FilterMemory::normal || pass.kept_bytes <= filters + 512, "conv_inference",
         "keeps {} bytes of {} with little memory", pass.kept_bytes, filters);
   ConvInferenceInputs inputs{.x = t.in("x"),
                              .low = t.in("low"),
@@ -67,9 +80,22 @@ void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
     inputs.kept = kept;
   }
   void* scratch = t.scratch(pass.scratch_bytes);
-  pass.run(inputs, t.out("y"), scratch, stream);
+  pass.run(inputs, y, scratch, stream);
   // What is kept may be made, and used, by the second run.
-  if (pass.kept_bytes > 0) pass.run(inputs, t.out("y"), scratch, stream);
+  if (pass.kept_bytes > 0) pass.run(inputs, y, scratch, stream);
+}
+
+// As the engine does: a backend that declines an activation is asked without it.
+void run_case(const InferenceLayer& l, Operands& t, Stream& stream) {
+  ConvInferenceShape s = shape_of(l);
+  s.conv.dtype = t.dtype("y");
+  s.conv.math = math_on(stream, l.bf16);
+  const ConvInference whole = prepared(s, l, stream);
+  if (whole.run) return run_pass(s, whole, t, t.out("y"), stream);
+  s.act = Act::none;
+  const Out linear = t.temporary("linear", s.conv.y, s.conv.dtype);
+  run_pass(s, prepared(s, l, stream), t, linear, stream);
+  activate_forward(In{linear.buffer}, t.out("y"), l.act, stream);
 }
 
 }  // namespace
@@ -110,6 +136,17 @@ std::vector<OpCase> conv_inference_cases() {
   add({.x = {1, 13, 8, 12}, .outputs = 12, .conv = {.groups = 12}, .act = Act::none});
   add({.x = {1, 40, 33, 16}, .outputs = 1, .scale = false, .act = Act::none});
   add({.x = {1, 6, 6, 4}, .outputs = 3, .scale = false, .shift = false, .residual = true});
+  const Conv2d each{.groups = 32}, point{.kernel = 1, .padding = 0};
+  add({.x = {2, 19, 11, 32}, .outputs = 32, .conv = each});
+  add({.x = {1, 6, 7, 32}, .outputs = 32, .conv = each, .residual = true});
+  for (const Act act : {Act::relu6, Act::silu}) {
+    add({.x = {1, 6, 27, 32}, .outputs = 32, .conv = each, .act = act});
+    add({.x = {2, 5, 6, 20}, .outputs = 24, .conv = point, .act = act});
+    add({.x = {1, 8, 9, 32}, .outputs = 40, .conv = {.stride = 2}, .residual = true, .act = act});
+    add({.x = {1, 9, 10, 16}, .outputs = 16, .act = act});  // the CPU's Winograd declines
+  }
+  const Conv2d wide{.kernel = 5, .stride = 2, .padding = 2, .groups = 16};
+  add({.x = {1, 37, 40, 16}, .outputs = 16, .conv = wide, .scale = false, .act = Act::none});
   // Forms of the GPU's hand-written tail with their own ends: several turns over the outputs.
   add({.x = {1, 7, 19, 16}, .outputs = 64, .residual = true});
   add({.x = {1, 9, 18, 32}, .outputs = 16});

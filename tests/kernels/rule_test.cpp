@@ -1,7 +1,7 @@
 // Which implementation the CPU's rule gives a layer, by ConvAlgorithm.
 #include <doctest/doctest.h>
 
-#include "kernels/conv.h"
+#include "kernels/conv_inference.h"
 #include "tests/kernels/start.h"
 
 namespace fjord {
@@ -33,7 +33,28 @@ void check_is(const std::string& found, const std::string& expected) {
   CHECK((expected.empty() ? !is_ours(found) : found == expected));
 }
 
+std::string inference_of(const ConvInferenceShape& shape) {
+  Stream stream{Backend::cpu};
+  ConvInference pass;
+  prepare_conv_inference(shape, pass, stream);
+  return !pass.run ? "none" : is_ours(pass.implementation) ? pass.implementation : "oneDNN";
+}
+
 }  // namespace
+
+TEST_CASE("the rule chooses an implementation for inference by shape, activation and residual") {
+  start_backends();
+  const ConvShape wide = shape_of({{1, 8, 8, 32}, 32, {}, {}, {}}, ConvAlgorithm::any);
+  const ConvShape each = shape_of({{1, 8, 8, 32}, 32, {.groups = 32}, {}, {}}, ConvAlgorithm::any);
+  CHECK(inference_of({.conv = wide, .act = Act::relu}) == "winograd:4x4");
+  CHECK(inference_of({.conv = wide, .act = Act::silu}) == "none");
+  CHECK(inference_of({.conv = each, .act = Act::silu}) == "depthwise");
+  CHECK(inference_of({.conv = each, .residual = true}) == "oneDNN");
+  CHECK(inference_of({.conv = each, .low = {1, 4, 4, 32}}) == "none");
+  const ConvShape library =
+      shape_of({{1, 8, 8, 32}, 32, {.groups = 32}, {}, {}}, ConvAlgorithm::library);
+  CHECK(inference_of({.conv = library, .act = Act::silu}) == "oneDNN");
+}
 
 TEST_CASE("the rule chooses an implementation by the layer's shape") {
   start_backends();
@@ -48,11 +69,12 @@ TEST_CASE("the rule chooses an implementation by the layer's shape") {
            Expected{{1, 8, 8, 16}, 16, {.stride = 2}, {}, {}},
            Expected{{1, 8, 8, 16}, 4, {}, {f, f, ""}, {f, f, ""}},
            Expected{{1, 8, 8, 16}, 5, {}, {}, {}},
-           Expected{{1, 8, 8, 32}, 32, of_channels(5, 1), {}, {d, d, ""}},
-           Expected{{1, 8, 8, 32}, 32, of_channels(5, 2), {}, {d, d, ""}},
-           Expected{{3, 64, 64, 32}, 32, of_channels(3, 1), {}, {}},
-           Expected{{4, 64, 64, 32}, 32, of_channels(3, 1), {}, {d, d, ""}},
-           Expected{{4, 128, 128, 32}, 32, of_channels(3, 2), {}, {}},
+           Expected{{1, 8, 8, 32}, 32, of_channels(5, 1), {d, d, ""}, {d, d, ""}},
+           Expected{{1, 8, 8, 32}, 32, of_channels(5, 2), {d, d, ""}, {d, d, ""}},
+           Expected{{3, 64, 64, 32}, 32, of_channels(3, 1), {d, d, ""}, {}},
+           Expected{{4, 64, 64, 32}, 32, of_channels(3, 1), {d, d, ""}, {d, d, ""}},
+           Expected{{1, 8, 8, 24}, 24, {.groups = 24}, {}, {}},
+           Expected{{4, 128, 128, 32}, 32, of_channels(3, 2), {d, d, ""}, {}},
        }) {
     const ConvAlgorithm algorithms[]{ConvAlgorithm::any, ConvAlgorithm::direct,
                                      ConvAlgorithm::library};

@@ -20,8 +20,11 @@ void run(const ConvInferenceShape& shape, const ConvInferenceInputs& t, Out y, S
   ConvForward conv;
   prepare_conv_forward(bare, conv, stream);
   conv.run(t.low ? In{&x.buffer} : t.x, t.weight, {}, Out{&product.buffer}, nullptr, stream);
+  const bool behind = shape.act != Act::none && shape.act != Act::relu;
   batch_norm_apply(In{&product.buffer}, t.scale ? t.scale : In{&scale.buffer},
-                   t.shift ? t.shift : In{&shift.buffer}, t.residual, y, shape.act, stream);
+                   t.shift ? t.shift : In{&shift.buffer}, t.residual, y,
+                   behind ? Act::none : shape.act, stream);
+  if (behind) activate_forward(In{y.buffer}, y, shape.act, stream);
 }
 
 }  // namespace
