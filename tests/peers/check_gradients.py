@@ -40,9 +40,10 @@ def decided(model):
     return model
 
 
-def gradients_of(model, data, dtype):
+def gradients_of(model, data, dtype, autocast=False):
     model = copy.deepcopy(model).to(dtype).train()
-    logits = model(batch_of(data, "images", dtype).permute(0, 3, 1, 2))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        logits = model(batch_of(data, "images", dtype).permute(0, 3, 1, 2)).to(dtype)
     target = batch_of(data, "labels", dtype)[:, None]
     loss = (0.5 * smp.losses.DiceLoss("binary")(logits, target)
             + 0.5 * torch.nn.functional.binary_cross_entropy_with_logits(logits, target))
@@ -50,16 +51,16 @@ def gradients_of(model, data, dtype):
     return {name: p.grad.double() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def fjord_gradients(checks, model, data, architecture, *flags):
+def fjord_gradients(checks, model, data, architecture, *flags, size=SIZE, batch=BATCH, rate=RATE):
     folder = Path(tempfile.mkdtemp(dir=checks.folder))
     start, run = folder / "start.safetensors", folder / "run"
     save_file(model.state_dict(), start)
     checks.run("fjord-train", data, "--init", start, "--arch", architecture.lower(), "--encoder", "resnet18",
-               "--size", SIZE, "--batch", BATCH, "--steps", 1, "--optimizer", "sgd", "--momentum", 0,
-               "--weight-decay", 0, "--lr", RATE, "--schedule", "constant", "--augment", "none",
+               "--size", size, "--batch", batch, "--steps", 1, "--optimizer", "sgd", "--momentum", 0,
+               "--weight-decay", 0, "--lr", rate, "--schedule", "constant", "--augment", "none",
                "--no-shuffle", "--normalize", "unit", "--out", run, *flags)
     after = load_file(run / "checkpoints" / "last" / "model.safetensors")
-    return {key: (value.double() - after[key].double()) / RATE
+    return {key: (value.double() - after[key].double()) / rate
             for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
 
 
