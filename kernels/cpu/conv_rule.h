@@ -19,7 +19,7 @@ inline bool few_outputs_are_faster(const ConvShape& shape) {
   return shape.algorithm != ConvAlgorithm::library && few_outputs_fit(shape);
 }
 
-/// Forward, oneDNN's take 0.95 to 1.5 times as long for 3x3 and 1.3 to 2 times for 5x5 windows.
+/// Forward, oneDNN's take 0.95 to 1.4 times as long for 3x3 and 1.0 to 1.6 times for 5x5 windows.
 inline bool depthwise_is_faster(const ConvShape& shape) {
   return shape.algorithm != ConvAlgorithm::library && depthwise_fits(shape);
 }
