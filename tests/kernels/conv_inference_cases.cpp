@@ -27,28 +27,15 @@ ConvInferenceShape shape_of(const InferenceLayer& l) {
   return s;
 }
 
-const char* name_of(Act act) {
-  switch (act) {
-    case Act::none:
-      return "";
-    case Act::relu:
-      return " relu";
-    case Act::relu6:
-      return " relu6";
-    case Act::silu:
-      return " silu";
-    case Act::sigmoid:
-      return " sigmoid";
-  }
-  return "";
-}
+constexpr const char* kActNames[]{"", " relu", " relu6", " silu", " sigmoid"};  // as in Act
 
 std::string description(const InferenceLayer& l) {
   const ConvInferenceShape s = shape_of(l);
   return fmt::format("{} by {} stride {} padding {} groups {}{}{}{}{}{}{}{}", to_string(s.conv.x),
                      to_string(s.conv.weight), l.conv.stride, l.conv.padding, l.conv.groups,
                      l.scale ? " scale" : "", l.shift ? " shift" : "",
-                     l.residual ? " residual" : "", name_of(l.act), l.through ? " enlarged" : "",
+                     l.residual ? " residual" : "", kActNames[static_cast<int>(l.act)],
+                     l.through ? " enlarged" : "",
                      l.memory == FilterMemory::low ? " low memory" : "", l.bf16 ? " bf16" : "");
 }
 

@@ -16,6 +16,7 @@ constexpr char kName[] = "depthwise";
 /// Pixels that are added up in float before a double takes them up.
 constexpr std::int64_t kPixels = 512;
 
+/// Outputs of a piece: 256 KiB, a quarter of a second-level cache.
 constexpr std::int64_t kCachedFloats = 1 << 16;
 
 /// Piece i of all images' rows of outputs.
