@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/state_dict.h"
+#include "kernels/parallel.h"
 #include "kernels/threads.h"
 #include "models/import.h"
 #include "tools/model_files.h"
@@ -47,11 +48,15 @@ Image repeated(const Image& grey) {
 template <class T>
 void normalise(const Image& image, const Normalization& normalization, float* to) {
   const std::vector<float> scale = normalization.scale(), offset = normalization.offset();
-  const auto pixels = image.as<T>();
-  for (std::size_t i = 0; i < pixels.size(); ++i) {
-    const std::size_t band = i % scale.size();
-    to[i] = static_cast<float>(pixels[i]) * scale[band] + offset[band];
-  }
+  const T* pixels = image.as<T>().data();
+  const auto bands = static_cast<std::int64_t>(scale.size()), row = image.width * bands;
+  parallel_for(image.height, [&](std::int64_t y) {
+    for (std::int64_t i = y * row; i < (y + 1) * row; i += bands)
+      for (std::int64_t band = 0; band < bands; ++band) {
+        const auto b = static_cast<std::size_t>(band);
+        to[i + band] = static_cast<float>(pixels[i + band]) * scale[b] + offset[b];
+      }
+  });
 }
 
 std::vector<float> network_input(const Image& image, const Normalization& normalization) {

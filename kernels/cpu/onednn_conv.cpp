@@ -84,15 +84,17 @@ struct Layer {
 // weight * scale in oneDNN's format.
 void keep_filter(Layer& layer, In weight, In scale, void* kept) {
   const std::int64_t values = weight.shape().count(), filter = values / weight.shape().n;
-  std::vector<float> folded(static_cast<std::size_t>(values));
+  const std::unique_ptr<float[]> apart(layer.pack ? new float[static_cast<std::size_t>(values)]
+                                                  : nullptr);
+  float* folded = layer.pack ? apart.get() : static_cast<float*>(kept);
   parallel_for(weight.shape().n, [&](std::int64_t k) {
     const float factor = scale ? scale.as<float>()[k] : 1.0f;
     for (std::int64_t i = k * filter; i < (k + 1) * filter; ++i)
-      folded[static_cast<std::size_t>(i)] = weight.as<float>()[i] * factor;
+      folded[i] = weight.as<float>()[i] * factor;
   });
-  if (!layer.pack) return void(std::copy(folded.begin(), folded.end(), static_cast<float*>(kept)));
+  if (!layer.pack) return;
   std::vector<std::byte> work(layer.pack->scratch_bytes());
-  layer.pack->run(folded.data(), kept, work.data());
+  layer.pack->run(folded, kept, work.data());
 }
 
 // oneDNN applies a ReLU itself; other activations follow piece by piece, by the loops that apply

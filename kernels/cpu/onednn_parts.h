@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/conv_inference.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pieces.h"
 
 namespace fjord::onednn {
@@ -96,6 +97,8 @@ struct PieceKind {
   };
   dnnl::primitive primitive;
   std::vector<Bindings> by_worker;
+
+  std::size_t work_bytes() const { return aligned(by_worker[0].workspace.get_desc().get_size()); }
 };
 
 /// The primitives of a layer's pieces; equal pieces share one.
@@ -105,6 +108,7 @@ struct PieceKinds {
   std::size_t work_bytes = 0;  // the largest workspace of a piece
 
   /// `describe(formats)` is the description of a piece's Primitive; `packed` its filter's format.
+  /// All threads make primitives: code is compiled for each.
   template <class Primitive, class Describe>
   void build(const ConvShape& shape, const std::vector<Piece>& pieces, const memory::desc& packed,
              int workers, const Describe& describe) {
@@ -113,12 +117,16 @@ struct PieceKinds {
       const auto same = std::find_if(known.begin(), known.end(),
                                      [&](const Piece& other) { return other.like(piece); });
       kind_of.push_back(static_cast<std::size_t>(same - known.begin()));
-      if (same != known.end()) continue;
-      known.push_back(piece);
-      Formats formats(shape, piece);
-      formats.packed = packed;
-      add<Primitive>(formats, describe(formats), workers);
+      if (same == known.end()) known.push_back(piece);
     }
+    kinds.resize(known.size());
+    parallel_pieces(static_cast<std::int64_t>(known.size()), workers, [&](std::size_t i, int) {
+      const OneThread one;
+      Formats formats(shape, known[i]);
+      formats.packed = packed;
+      kinds[i] = kind_of_piece<Primitive>(formats, describe(formats), workers);
+    });
+    for (const PieceKind& kind : kinds) work_bytes = std::max(work_bytes, kind.work_bytes());
   }
 
   /// What worker binds for a piece, its workspace at `work`.
@@ -134,14 +142,12 @@ struct PieceKinds {
 
  private:
   template <class Primitive, class Description>
-  void add(const Formats& f, const Description& description, int workers) {
-    const memory::desc workspace = description.scratchpad_desc();
+  static PieceKind kind_of_piece(const Formats& f, const Description& description, int workers) {
     PieceKind kind{Primitive(description), {}};
     for (int i = 0; i < workers; ++i)
-      kind.by_worker.push_back(
-          {unbound(f.x), unbound(f.y), unbound(f.packed), unbound(f.bias), unbound(workspace)});
-    work_bytes = std::max(work_bytes, aligned(workspace.get_size()));
-    kinds.push_back(std::move(kind));
+      kind.by_worker.push_back({unbound(f.x), unbound(f.y), unbound(f.packed), unbound(f.bias),
+                                unbound(description.scratchpad_desc())});
+    return kind;
   }
 };
 
