@@ -59,7 +59,18 @@ struct Depthwise {
   float* y = nullptr;
 };
 
+/// Filters, `filter` floats apart, of which each has its values of some channels side by side, to
+/// [channel][output]: `width` outputs, a multiple of a vector; those behind the last are 0.
+struct OutputBlock {
+  const float* filters;
+  std::int64_t filter, outputs, channels;
+  float* packed;
+  std::int64_t width;
+};
+
 struct Loops {
+  int width;  // values of a vector
+
   // Pointwise, `count` values.
   void (*relu)(const float* x, float* y, std::int64_t count, bool add);
   void (*relu_backward)(const float* y, const float* dy, float* dx, std::int64_t count, bool add);
@@ -93,6 +104,7 @@ struct Loops {
   void (*few_outputs_gradient)(const FewOutputs&, double* sums);
   void (*depthwise)(const Depthwise&);
   void (*depthwise_gradient)(const Depthwise&, double* sums);
+  void (*pack_outputs)(const OutputBlock&);
 
   void (*adamw)(const float* dweight, float* weight, float* first, float* second,
                 std::int64_t count, const AdamWScalars<float>&);

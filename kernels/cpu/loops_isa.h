@@ -32,6 +32,7 @@ void few_outputs(const FewOutputs&);
 void few_outputs_gradient(const FewOutputs&, double* sums);
 void depthwise(const Depthwise&);
 void depthwise_gradient(const Depthwise&, double* sums);
+void pack_outputs(const OutputBlock&);
 
 void adamw(const float* dweight, float* weight, float* first, float* second, std::int64_t count,
            const AdamWScalars<float>&);

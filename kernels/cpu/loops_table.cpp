@@ -1,10 +1,12 @@
 // The table of one instruction set's loops.
 #include "kernels/cpu/loops_isa.h"
+#include "kernels/cpu/winograd/vector.h"
 
 namespace fjord::FJORD_ISA {
 
 extern const Loops table;
 const Loops table = {
+    .width = kWidth,
     .relu = relu,
     .relu_backward = relu_backward,
     .add = add,
@@ -26,6 +28,7 @@ const Loops table = {
     .few_outputs_gradient = few_outputs_gradient,
     .depthwise = depthwise,
     .depthwise_gradient = depthwise_gradient,
+    .pack_outputs = pack_outputs,
     .adamw = adamw,
     .sgd = sgd,
     .sgd_momentum = sgd_momentum,

@@ -29,7 +29,7 @@ struct Layer {
   ConvShape shape;
   std::vector<Piece> pieces;
   PieceKinds kinds;
-  std::unique_ptr<Reorder> pack;  // none when oneDNN takes our format
+  std::unique_ptr<FilterPack> pack;  // none when oneDNN takes our format
   std::string implementation, format;
   int workers = 1;
   std::size_t packed_bytes = 0, pack_at = 0, work_at = 0, bytes = 0;
@@ -50,7 +50,7 @@ struct Layer {
     format = name_of(packed);
     packed_bytes = packed.get_size();
     if (packed != ours) {
-      pack = std::make_unique<Reorder>(ours, packed, Write::store, workers);
+      pack = std::make_unique<FilterPack>(shape, ours, packed, workers);
       scratch.take(packed.get_size());
       pack_at = scratch.take(pack->scratch_bytes());
     }

@@ -90,6 +90,21 @@ class Reorder {
   dnnl::primitive primitive_;
 };
 
+/// Our filters in the format of a convolution's description, by all threads. Blocks of outputs,
+/// which oneDNN's own copies take up to three times as long for, are made by our loops.
+class FilterPack {
+ public:
+  FilterPack(const ConvShape& shape, const memory::desc& ours, const memory::desc& packed,
+             int workers);
+  std::size_t scratch_bytes() const;
+  void run(const float* filters, void* packed, void* scratch);
+
+ private:
+  const Shape weight_;
+  const std::int64_t block_;        // outputs of a block, or 0:
+  std::unique_ptr<Reorder> other_;  // of any format
+};
+
 /// One kind of piece: a primitive, and the memory objects that each thread binds.
 struct PieceKind {
   struct Bindings {

@@ -95,9 +95,10 @@ ConvLayer drawn_of_any_geometry(std::uint32_t i) {
               .groups = static_cast<int>(dice.up_to(8))};
   conv.padding = static_cast<int>(dice.up_to(conv.kernel)) - 1;
   const std::int64_t window = conv.dilation * (conv.kernel - 1);
+  const std::int64_t most = conv.groups == 1 ? 160 : 24;  // more than a block of packed filters
   ConvLayer layer{.x = {dice.up_to(3), dice.up_to(20) + window, dice.up_to(20) + window,
-                        conv.groups * dice.up_to(24)},
-                  .outputs = conv.groups * dice.up_to(24),
+                        conv.groups * dice.up_to(most)},
+                  .outputs = conv.groups * dice.up_to(most),
                   .conv = conv,
                   .bias = dice.coin()};
   // The rms of a single value, a sum that may cancel, does not say how large its terms are.
