@@ -49,7 +49,7 @@ template <class T>
 void normalise(const Image& image, const Normalization& normalization, float* to) {
   const std::vector<float> scale = normalization.scale(), offset = normalization.offset();
   const T* pixels = image.as<T>().data();
-  const auto bands = static_cast<std::int64_t>(scale.size()), row = image.width * bands;
+  const std::int64_t bands = image.bands, row = image.width * bands;
   parallel_for(image.height, [&](std::int64_t y) {
     for (std::int64_t i = y * row; i < (y + 1) * row; i += bands)
       for (std::int64_t band = 0; band < bands; ++band) {
@@ -120,12 +120,17 @@ Network::Network(const ModelRequest& request)
 
 Normalization normalization_of(const ModelRecord& record, const ModelRequest& request,
                                DType dtype) {
+  const int channels = record.model.in_channels;
   if (record.normalization && !request.normalize) {
     Normalization own = *record.normalization;
+    if (own.channels() != channels)
+      throw Error(
+          ExitCode::model_file, "normalization", printable(request.path),
+          fmt::format("it normalises {} channels, the model reads {}", own.channels(), channels),
+          "use --normalize");
     own.range = request.range.value_or(own.range);
     return own;
   }
-  const int channels = record.model.in_channels;
   if (channels != 3 && !request.normalize)
     throw Error(ExitCode::usage, "normalize", printable(request.path),
                 "does not say how its input is normalised", "say it by --normalize unit or seed");

@@ -59,8 +59,9 @@ struct Depthwise {
   float* y = nullptr;
 };
 
-/// Filters, `filter` floats apart, of which each has its values of some channels side by side, to
-/// [channel][output]: `width` outputs, a multiple of a vector; those behind the last are 0.
+/// A block of `width` outputs, a multiple of a vector, to packed[channel][output]. In `filters` the
+/// channels lie side by side, and an output `filter` floats after the one before. `outputs` are
+/// left from the block's first on, which may be more than `width`; those that are missing become 0.
 struct OutputBlock {
   const float* filters;
   std::int64_t filter, outputs, channels;

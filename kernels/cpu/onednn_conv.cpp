@@ -1,5 +1,6 @@
 // Forward and backward-data by oneDNN: the filter is packed once, then pieces run in parallel.
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "kernels/cpu/loops.h"
@@ -81,18 +82,18 @@ struct Layer {
   }
 };
 
-// weight * scale in oneDNN's format.
+// weight * scale in oneDNN's format; written in place where that is ours.
 void keep_filter(Layer& layer, In weight, In scale, void* kept) {
   const std::int64_t values = weight.shape().count(), filter = values / weight.shape().n;
-  const std::unique_ptr<float[]> apart(layer.pack ? new float[static_cast<std::size_t>(values)]
-                                                  : nullptr);
-  float* folded = layer.pack ? apart.get() : static_cast<float*>(kept);
+  std::unique_ptr<float[]> apart;
+  if (layer.pack) apart = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(values));
+  float* folded = apart ? apart.get() : static_cast<float*>(kept);
   parallel_for(weight.shape().n, [&](std::int64_t k) {
     const float factor = scale ? scale.as<float>()[k] : 1.0f;
     for (std::int64_t i = k * filter; i < (k + 1) * filter; ++i)
       folded[i] = weight.as<float>()[i] * factor;
   });
-  if (!layer.pack) return;
+  if (!apart) return;
   std::vector<std::byte> work(layer.pack->scratch_bytes());
   layer.pack->run(folded, kept, work.data());
 }

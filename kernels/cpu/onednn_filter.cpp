@@ -45,18 +45,19 @@ struct FilterPieces {
     implementation = chosen.impl_info_str();
     kinds.build<dnnl::convolution_backward_weights>(block, pieces, packed, workers,
                                                     describe_backward_filter);
-    make_room_for_vectors();
+    make_room_for_blocks();
     store = std::make_unique<Reorder>(packed, f.weight, Write::store, workers);
     add = std::make_unique<Reorder>(packed, f.weight, Write::add, workers);
     plan(packed);
   }
 
-  /// With AVX2, oneDNN 2.6 gathers what a strided 1x1 filter reads in vectors of 8 channels, into a
-  /// workspace that it has measured for as many as there are.
-  void make_room_for_vectors() {
-    constexpr std::int64_t kVector = 8;
-    if (block.conv.kernel == 1 && block.conv.stride > 1 && block.x.c < kVector)
-      kinds.work_bytes = aligned(kinds.work_bytes * kVector / static_cast<std::size_t>(block.x.c));
+  /// oneDNN's gradient of strided 1x1 filters begins each step of pixels as though these had a
+  /// whole block of channels (8 with AVX2, 16 with AVX-512), in a workspace measured for those
+  /// there are.
+  void make_room_for_blocks() {
+    constexpr std::int64_t kBlock = 16;
+    if (block.conv.kernel == 1 && block.conv.stride > 1 && block.x.c < kBlock)
+      kinds.work_bytes = aligned(kinds.work_bytes * kBlock / static_cast<std::size_t>(block.x.c));
   }
 
   void plan(const memory::desc& packed) {

@@ -8,16 +8,19 @@ namespace fjord::onednn {
 
 namespace {
 
+/// Of a task: what it reads of a filter is some lines of the cache, what it writes fits the first.
 constexpr std::int64_t kChannelsTogether = 64;
+constexpr std::int64_t kLargestBlock = 64;
 
 /// Outputs of a block where `packed` is [block][row][column][channel][output of the block], in
-/// which most forward passes read; else 0.
+/// which forward passes read with AVX-512; else 0.
 std::int64_t output_block(const ConvShape& s, const memory::desc& packed) {
   if (s.conv.groups > 1) return 0;
   const Shape w = s.weight;
-  for (std::int64_t block = loops().width; block <= 64; block += loops().width)
-    if (name_of(packed) == fmt::format("{},{},{},{} {} 0", w.h * w.w * w.c * block, block,
-                                       w.w * w.c * block, w.c * block, block))
+  const std::string name = name_of(packed);
+  for (std::int64_t block = loops().width; block <= kLargestBlock; block += loops().width)
+    if (name == fmt::format("{},{},{},{} {} 0", w.h * w.w * w.c * block, block, w.w * w.c * block,
+                            w.c * block, block))
       return block;
   return 0;
 }

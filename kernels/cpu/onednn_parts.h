@@ -101,8 +101,8 @@ class FilterPack {
 
  private:
   const Shape weight_;
-  const std::int64_t block_;        // outputs of a block, or 0:
-  std::unique_ptr<Reorder> other_;  // of any format
+  const std::int64_t block_;        // outputs of a block; 0: other_ packs
+  std::unique_ptr<Reorder> other_;  // to any other format
 };
 
 /// One kind of piece: a primitive, and the memory objects that each thread binds.
@@ -123,7 +123,7 @@ struct PieceKinds {
   std::size_t work_bytes = 0;  // the largest workspace of a piece
 
   /// `describe(formats)` is the description of a piece's Primitive; `packed` its filter's format.
-  /// All threads make primitives: code is compiled for each.
+  /// Kinds are made in parallel: each compiles its code.
   template <class Primitive, class Describe>
   void build(const ConvShape& shape, const std::vector<Piece>& pieces, const memory::desc& packed,
              int workers, const Describe& describe) {

@@ -197,6 +197,7 @@ std::vector<OpCase> conv_cases() {
   }
   add_conv_layer(cases, {{19, 6, 6, 8}, 24, point, true}, both, true);
   add_conv_layer(cases, {{1, 10, 20, 6}, 13, down1, true}, both, true);
+  add_conv_layer(cases, {{1, 16, 1024, 12}, 16, down1}, {Write::store}, true);
   // What may be one product of matrices; the last is a fully connected layer.
   for (const Shape x : {Shape{1, 1, 1, 1}, {2, 5, 7, 3}, {19, 6, 6, 8}, {3, 1, 1, 40}})
     add_conv_layer(cases,

@@ -101,6 +101,8 @@ ConvLayer drawn_of_any_geometry(std::uint32_t i) {
                   .outputs = conv.groups * dice.up_to(most),
                   .conv = conv,
                   .bias = dice.coin()};
+  // Long rows of few channels: more pixels than oneDNN takes in one step.
+  if (conv.kernel == 1) layer.x.w *= dice.up_to(30);
   // The rms of a single value, a sum that may cancel, does not say how large its terms are.
   if (layer.outputs < 4) layer.outputs *= 4;
   const auto products = [&] {

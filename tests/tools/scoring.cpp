@@ -6,6 +6,8 @@
 #include "data/geotiff.h"
 #include "data/image.h"
 #include "data/image_write.h"
+#include "engine/safetensors.h"
+#include "kernels/error.h"
 #include "user.h"
 
 using namespace fjord;
@@ -26,6 +28,19 @@ std::vector<std::string> keys_of(const nlohmann::ordered_json& json) {
 const TrainedRun& trained() { return trained_run(); }
 std::string val() { return (trained().data / "val").string(); }
 std::string model_file() { return (trained().run / "checkpoints/best/model.safetensors").string(); }
+
+// The trained model with another value of its metadata, and hashes that fit.
+std::string edited(const fs::path& path, const std::string& key, const std::string& value) {
+  const auto file = open_tensors(model_file());
+  Metadata metadata = file->metadata();
+  metadata[key] = value;
+  std::vector<TensorSource> tensors;
+  for (const TensorEntry& entry : file->tensors())
+    tensors.push_back({entry.name, entry.type, entry.shape,
+                       [&file, &entry](const Sink& sink) { sink(file->read(entry)); }});
+  save_safetensors(path, tensors, {.metadata = metadata});
+  return path.string();
+}
 
 }  // namespace
 
@@ -278,4 +293,20 @@ TEST_CASE("predict: a GeoTIFF's mask keeps its place, and labels their values") 
   CHECK(*kept.find(33550) == geo.tags[0]);
   const Image mask = read_image(folder / "m/place.tif", {.purpose = Purpose::label});
   for (const std::uint8_t value : mask.as<std::uint8_t>()) REQUIRE(value < 6);
+}
+
+TEST_CASE("evaluate and predict: a normalisation of another number of channels is refused") {
+  const TempFolder folder;
+  for (const std::string values : {"[0.5]", "[0.5,0.5,0.5,0.5,0.5]"}) {
+    const std::string model =
+        edited(folder / "m.safetensors", "fjord.normalize",
+               R"({"kind":"seed","range":255,"mean":)" + values + R"(,"std":)" + values + "}");
+    for (const Outcome& outcome :
+         {run({"fjord-evaluate", model, val()}),
+          run({"fjord-predict", model, val() + "/images", "--output", folder.path.string()})}) {
+      CHECK(outcome.code == static_cast<int>(ExitCode::model_file));
+      CHECK_MESSAGE(outcome.err.find("the model reads 3 - use --normalize") != std::string::npos,
+                    outcome.err);
+    }
+  }
 }
