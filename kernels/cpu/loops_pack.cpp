@@ -4,14 +4,6 @@
 
 namespace fjord::FJORD_ISA {
 
-namespace {
-
-FJORD_HD std::int64_t clipped(std::int64_t count) {
-  return count < 0 ? 0 : count < kWidth ? count : kWidth;
-}
-
-}  // namespace
-
 // Filters lie far apart in memory, more streams than the processor sees: each asks for what comes
 // next in it.
 void pack_outputs(const OutputBlock& b) {

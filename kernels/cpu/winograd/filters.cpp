@@ -6,8 +6,6 @@ namespace fjord::FJORD_ISA {
 
 namespace {
 
-FJORD_HD std::int64_t clipped(std::int64_t count) { return count < kWidth ? count : kWidth; }
-
 // The nine taps of `width` depths, one vector of lanes each, in the order in which they are read.
 struct Taps {
   float values[kWidth][kTaps * kTaps][kWidth] __attribute__((aligned(64)));

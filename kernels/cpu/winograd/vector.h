@@ -35,6 +35,9 @@ FJORD_HD void store(float* to, Vector v) { *reinterpret_cast<UnalignedVector*>(t
 FJORD_HD Vector load_aligned(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 FJORD_HD void store_aligned(float* to, Vector v) { *reinterpret_cast<Vector*>(to) = v; }
 
+// Of `count` values that are left, as many as a vector holds.
+FJORD_HD std::int64_t clipped(std::int64_t count) { return count < kWidth ? count : kWidth; }
+
 // The first `count` values, fewer than a vector; zero behind them.
 FJORD_HD Vector load_part(const float* from, std::int64_t count) {
   Vector v{};
